@@ -1,0 +1,190 @@
+"""From settings to parts: every table finds its plugin's kind, is read into its dataclass, and built.
+
+Faults are collected, not raised, so that one run of ``mica ca check`` names them all.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from mica import hooks
+from mica.claims import ClaimsConfig
+from mica.config import ProvisionerConfig, Settings, SignerConfig, Table
+from mica.errors import ConfigError, MicaError
+from mica.issuers import Issuer, read_certificates, verify_chain
+from mica.registry import Entry, of_one_name
+from mica.roles import Context, KeyBackend, KeyContext, Kind, SignerContext, Store
+from mica.structuring import structure
+
+_FIELD = re.compile(r"[a-z_]+([.\[][\w\].\[]*)?: ")
+Kinds = Mapping[str, Kind[Any]]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The work of putting one authority together."""
+
+    settings: Settings
+    hooks: hooks.Hooks
+    now: Callable[[], datetime]
+    faults: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noting(self, where: str = "") -> Any:
+        """What is raised inside is a fault at ``where``; a plugin may raise anything."""
+        try:
+            yield
+        except ConfigError as error:
+            self.faults += [_placed(fault, where) for fault in error.faults]
+        except MicaError as error:
+            self.faults.append(f"{where}: {error}")
+        except Exception as error:
+            self.faults.append(f"{where}: its plugin failed: {error!r}")
+
+    def load_plugins(self, given: Mapping[str, object]) -> None:
+        """The enabled plugins, and those ``given`` as objects, answer hooks."""
+        modules, faults = hooks.load(name for name in self.settings.core.plugins if name not in given)
+        self.faults += faults
+        for name, plugin in {**modules, **given}.items():
+            with self.noting():
+                self.hooks.register(name, plugin)
+        for where, kind, table in self.tables("register_extensions", "plugin", self.settings.core.plugin):
+            with self.noting(where):
+                self.hooks.register(kind.name, kind.build(structure(kind.config, table, where), self.context()))
+
+    def kinds(self, hook: str) -> dict[str, Kind[Any]]:
+        """What the plugins offer through ``hook``, by name."""
+        offered: dict[str, Kind[Any]] = {}
+        with self.noting():
+            for kind in self.hooks.kinds(hook):
+                if kind.name in offered:
+                    self.faults.append(f"plugins: the kind {kind.name} is offered twice")
+                offered[kind.name] = kind
+        return offered
+
+    def tables(self, hook: str, section: str, tables: Mapping[str, Table]) -> list[tuple[str, Kind[Any], Table]]:
+        """Each kind that is offered, with its own table or an empty one; a table without a kind is a fault."""
+        kinds = self.kinds(hook)
+        known = ", ".join(sorted(kinds)) or "none"
+        self.faults += [
+            f"{section}.{name}: no enabled plugin offers it; offered: {known}"
+            for name in sorted(set(tables) - set(kinds))
+        ]
+        return [(f"{section}.{name}", kind, tables.get(name, {})) for name, kind in kinds.items()]
+
+    def context(self, extended: type[Any] = Context, **more: Any) -> Any:
+        """What a plugin is given when it is built."""
+        settings = self.settings
+        return extended(
+            url=settings.url,
+            audiences=settings.audiences,
+            directory=settings.directory,
+            now=self.now,
+            random=os.urandom,
+            read=settings.files.read,
+            **more,
+        )
+
+    def key_backends(self) -> dict[str, KeyBackend]:
+        """The key backends by URI scheme."""
+        backends: dict[str, KeyBackend] = {}
+        secrets = {"read_secret": self.settings.files.read_secret, "password": self.settings.password}
+        for where, kind, table in self.tables("register_key_backends", "keys", self.settings.core.keys):
+            with self.noting(where):
+                backend = kind.build(structure(kind.config, table, where), self.context(KeyContext, **secrets))
+                if backend.scheme in backends:
+                    raise ConfigError([f"another key backend serves the scheme {backend.scheme}:"])
+                backends[backend.scheme] = backend
+        return backends
+
+    def issuers(self) -> dict[str, Issuer]:
+        """The X.509 issuers by the names of their tables."""
+        kinds, backends = self.kinds("register_x509_signers"), self.key_backends()
+        issuers: dict[str, Issuer] = {}
+        for name, table in self.settings.core.signers.items():
+            with self.noting(f"signers.{name}"):
+                issuers[name] = self._issuer(name, table, kinds, backends)
+        if "x509" not in self.settings.core.signers:
+            self.faults.append("signers.x509: is missing; it is the default signer")
+        return issuers
+
+    def _issuer(self, name: str, table: Table, kinds: Kinds, backends: Mapping[str, KeyBackend]) -> Issuer:
+        where, files = f"signers.{name}", self.settings.files
+        common, rest = divide(SignerConfig, table, where)
+        kind = _pick(kinds, common.type, where)
+        own = structure(kind.config, rest, where)
+        directory = self.settings.directory
+        roots = tuple(root for path in common.roots for root in read_certificates(files, directory / path))
+        federated = tuple(r for path in common.federated_roots for r in read_certificates(files, directory / path))
+        chain = read_certificates(files, directory / common.certificate)
+        if chain_faults := verify_chain(chain, roots):
+            raise ConfigError(f"{where}.certificate: {fault}" for fault in chain_faults)
+        scheme = common.key.partition(":")[0].lower()
+        if scheme not in backends:
+            known = ", ".join(f"{scheme}:" for scheme in sorted(backends)) or "none"
+            raise ConfigError([f"{where}.key: no enabled plugin serves {scheme}:; served: {known}"])
+        backend = backends[scheme]
+        key = backend.load(common.key)
+        signer = kind.build(own, self.context(SignerContext, key=key, chain=chain, blocking=backend.blocking))
+        return Issuer.of(name, signer, roots=roots, federated_roots=federated, backdate=common.backdate)
+
+    def store(self) -> Store | None:
+        """The store, None when it cannot be built."""
+        kinds = self.kinds("register_stores")
+        table = dict(self.settings.core.store)
+        if not table and "store" in " ".join(self.settings.faults):
+            return None
+        with self.noting("store"):
+            type_ = table.pop("type", None)
+            kind = _pick(kinds, type_, "store")
+            store: Store = kind.build(structure(kind.config, table, "store"), self.context())
+            return store
+        return None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The provisioners, in order."""
+        kinds = self.kinds("register_provisioners")
+        entries = []
+        for index, table in enumerate(self.settings.core.provisioners):
+            where = f"provisioners[{index}]"
+            with self.noting(where):
+                common, rest = divide(ProvisionerConfig, table, where)
+                kind = _pick(kinds, common.type, where)
+                own = structure(kind.config, {"name": common.name, **rest}, where)
+                entries.append(self._entry(kind.build(own, self.context()), common.claims, where))
+        self.faults += of_one_name(entries)
+        return tuple(entries)
+
+    def _entry(self, provisioner: Any, config: ClaimsConfig, where: str) -> Entry:
+        claims = self.settings.claims.overridden(config)
+        self.faults += claims.faults(f"{where}.claims")
+        return Entry(provisioner, claims, config)
+
+
+def divide(config: type[Any], table: Table, where: str) -> tuple[Any, dict[str, Any]]:
+    """The core's part of a table as a ``config``, and the rest, which is the plugin's."""
+    names = {f.name for f in fields(config)}
+    common = structure(config, {name: value for name, value in table.items() if name in names}, where)
+    return common, {name: value for name, value in table.items() if name not in names}
+
+
+def _placed(fault: str, where: str) -> str:
+    """``fault`` with its whole path: a plugin knows only the part below its own table."""
+    if fault.startswith(where):
+        return fault
+    return f"{where}.{fault}" if _FIELD.match(fault) else f"{where}: {fault}"
+
+
+def _pick(kinds: Kinds, type_: object, where: str) -> Kind[Any]:
+    known = ", ".join(sorted(kinds)) or "none; add a plugin that offers one to plugins"
+    if not isinstance(type_, str):
+        raise ConfigError([f"{where}.type: is missing; known: {known}"])
+    # "JWK" and "jwk" are the same to people who come from step.
+    kind = kinds.get(type_) or kinds.get(type_.lower())
+    if kind is None:
+        raise ConfigError([f'{where}.type: "{type_}" is not offered by an enabled plugin; known: {known}'])
+    return kind

@@ -1,0 +1,145 @@
+"""The composition root: an authority's parts, put together from its settings. The verbs are functions that take it."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from mica.assembly import Assembly
+from mica.audiences import Audiences
+from mica.clock import system_clock
+from mica.config import Settings
+from mica.errors import ConfigError
+from mica.hooks import Hooks
+from mica.issuers import Issuer
+from mica.listeners import Listeners
+from mica.pkix import tbs_parts
+from mica.registry import Entry, Registry
+from mica.roles import Closeable, Keyed, Startable, Store
+from mica.spends import InFlight
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """One generation of a certificate authority."""
+
+    settings: Settings
+    hooks: Hooks
+    issuers: Mapping[str, Issuer]
+    store: Store
+    registry: Registry
+    in_flight: InFlight
+    listeners: Listeners
+    now: Callable[[], datetime]
+
+    @classmethod
+    def assemble(
+        cls,
+        settings: Settings,
+        *,
+        plugins: Mapping[str, object] | None = None,
+        now: Callable[[], datetime] = system_clock,
+    ) -> "Authority":
+        """The authority that ``settings`` describe, not started; raises ConfigError with every fault.
+
+        ``plugins`` are given as objects by name, instead of being found by entry point: for tests of a plugin.
+        """
+        hooks = Hooks()
+        assembly = Assembly(settings, hooks, now)
+        assembly.load_plugins(plugins or {})
+        store, issuers, entries = assembly.store(), assembly.issuers(), assembly.entries()
+        faults = [*settings.faults, *assembly.faults, *shared_keys(issuers, entries)]
+        if faults or store is None:
+            raise ConfigError(dict.fromkeys(faults))
+        return cls(
+            settings=settings,
+            hooks=hooks,
+            issuers=issuers,
+            store=store,
+            registry=Registry(entries),
+            in_flight=InFlight(store),
+            listeners=Listeners(hooks),
+            now=now,
+        )
+
+    async def start(self) -> None:
+        """It can issue: the store is open, every signer has proved its key. Provisioners that cannot start yet are
+        tried again in the background."""
+        if isinstance(self.store, Startable):
+            await self.store.start()
+        for issuer in self.issuers.values():
+            if isinstance(issuer.signer, Startable):
+                await issuer.signer.start()
+        await self.registry.start()
+        self.listeners.start()
+
+    async def aclose(self) -> None:
+        """Everything is given back; what was accepted is on record, and listeners have heard of it."""
+        await self.listeners.aclose()
+        await self.registry.aclose()
+        for issuer in self.issuers.values():
+            if isinstance(issuer.signer, Closeable):
+                await issuer.signer.aclose()
+        await asyncio.shield(self.store.aclose())
+
+    @property
+    def issuer(self) -> Issuer:
+        """The default X.509 issuer."""
+        return self.issuers["x509"]
+
+    @property
+    def audiences(self) -> Audiences:
+        """The URLs that mean this authority in a token's ``aud``."""
+        return self.settings.audiences
+
+    @property
+    def provisioners(self) -> tuple[Entry, ...]:
+        """The provisioners, in the order of the configuration."""
+        return self.registry.entries
+
+    @property
+    def intermediates(self) -> tuple[x509.Certificate, ...]:
+        """The default issuer's chain, without the root."""
+        return self.issuer.signer.chain
+
+    @property
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        """The roots that clients trust, each once."""
+        return _unique(root for issuer in self.issuers.values() for root in issuer.roots)
+
+    @property
+    def federated_roots(self) -> tuple[x509.Certificate, ...]:
+        """The roots of other authorities that clients may trust too."""
+        return _unique(root for issuer in self.issuers.values() for root in issuer.federated_roots)
+
+    @property
+    def clients_trust(self) -> tuple[x509.Certificate, ...]:
+        """What client certificates are verified with: roots and intermediates."""
+        chains = (certificate for issuer in self.issuers.values() for certificate in issuer.signer.chain)
+        return _unique((*self.roots, *chains))
+
+
+def _unique(certificates: "object") -> tuple[x509.Certificate, ...]:
+    return tuple(dict.fromkeys(certificates))  # type: ignore[call-overload]
+
+
+def shared_keys(issuers: Mapping[str, Issuer], entries: tuple[Entry, ...]) -> list[str]:
+    """One key must not serve two purposes: what breaks one would break both."""
+    owners: dict[bytes, str] = {}
+    faults = []
+    for spki, owner in _keys(issuers, entries):
+        if owners.setdefault(spki, owner) != owner:
+            faults.append(f"{owner}: its key is also that of {owners[spki]}; make a key of its own")
+    return faults
+
+
+def _keys(issuers: Mapping[str, Issuer], entries: tuple[Entry, ...]) -> Iterator[tuple[bytes, str]]:
+    """Every key that something is signed with or believed by: its SubjectPublicKeyInfo, and whose it is."""
+    for name, issuer in issuers.items():
+        yield tbs_parts(issuer.certificate)[6], f"signers.{name}"
+        yield from ((tbs_parts(root)[6], "a root") for root in issuer.roots)
+    for index, entry in enumerate(entries):
+        if isinstance(entry.provisioner, Keyed):
+            yield from ((key.spki, f"provisioners[{index}]") for key in entry.provisioner.public_keys)

@@ -1,0 +1,137 @@
+"""authorize: from a token and an operation to a grant that the core believes.
+
+Whatever a provisioner does that is not an explicit, well-formed grant for exactly this operation is a refusal.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Awaitable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from mica.authority import Authority
+from mica.deadlines import within
+from mica.errors import MicaError, Refused, Unauthorized
+from mica.grants import Grant, OneTime, Operation, Renew, Reusable, Revoke, SignX509
+from mica.permits import frozen_permit, permit_fault
+from mica.records import Issuance, ProvisionerRef
+from mica.registry import DEADLINE, Entry, matches
+from mica.tokens import LEEWAY, MAX_LIFETIME, UnverifiedToken
+
+#: What a grant for each operation may permit, and nothing else.
+PERMITS: Mapping[Operation, type[Any]] = {
+    Operation.X509_SIGN: SignX509,
+    Operation.X509_RENEW: Renew,
+    Operation.X509_REKEY: Renew,
+    Operation.X509_REVOKE: Revoke,
+}
+
+_log = logging.getLogger("mica.authorization")
+
+
+async def authorize(authority: Authority, raw: str, operation: Operation) -> tuple[Grant, Entry]:
+    """The grant that the token earns for ``operation``, and who vouches; raises Unauthorized, Refused."""
+    token = UnverifiedToken.parse(raw)
+    entry, provisioner = authority.registry.recognize(token)
+    _require_declared(entry, operation)
+    entry.require_ready()
+    grant = await _asked(entry, provisioner.authorize(token, operation))
+    return believed(grant, entry, operation, authority.now()), entry
+
+
+async def authorize_renewal(authority: Authority, issuance: Issuance, operation: Operation) -> tuple[Grant, Entry]:
+    """The grant to renew a certificate on record, from the provisioner that vouched for it; raises Unauthorized."""
+    entry = authority.registry.named(issuance.provisioner.name)
+    if entry is None or entry.type != issuance.provisioner.type:
+        raise Unauthorized(f"the certificate's provisioner {issuance.provisioner.name!r} does not exist any more")
+    _require_declared(entry, operation)
+    entry.require_ready()
+    if entry.renewals is None:
+        raise Unauthorized(f"provisioner {entry.name} does not renew")
+    answer = await _asked(entry, entry.renewals.authorize_renewal(issuance, operation))
+    grant = believed(answer, entry, operation, authority.now())
+    if any(not isinstance(permit, Renew) or permit.certificate != issuance for permit in grant.permits):
+        raise Unauthorized(f"provisioner {entry.name} granted something else than this renewal")
+    return grant, entry
+
+
+def believed(grant: Grant, entry: Entry, operation: Operation, now: datetime) -> Grant:
+    """A deeply immutable copy of ``grant``, which is sound in every part that the core can judge.
+
+    Raises Unauthorized. What a grant cannot be by its types is examined all the same: a plugin need not be typed.
+    """
+    try:
+        return _examined(grant, entry, operation, now)
+    except Unauthorized:
+        raise
+    except Exception as error:  # the plugin boundary: the grant holds what cannot even be compared or copied
+        raise _distrust(entry, f"its grant is not well-formed: {error!r}") from error
+
+
+def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -> Grant:
+    if not matches(entry.provisioner, operation, grant):
+        raise _distrust(entry, "its answer is not a grant of its own for this operation")
+    if not isinstance(grant.expires_at, datetime) or grant.expires_at.tzinfo is None:
+        raise _distrust(entry, "its grant has no expiry")
+    if grant.expires_at + LEEWAY <= now or grant.expires_at > now + MAX_LIFETIME + LEEWAY:
+        raise _distrust(entry, "its grant has expired, or lasts too long")
+    spend = grant.spend
+    if isinstance(spend, OneTime):
+        if not isinstance(spend.id, str) or not spend.id or spend.until < grant.expires_at:
+            raise _distrust(entry, "its one-time credential has no id, or is forgotten before it expires")
+    elif not isinstance(spend, Reusable) or not spend.reason:
+        raise _distrust(entry, "its grant does not say whether its credential may serve again")
+    kind = PERMITS[operation]
+    permits = tuple(grant.permits)
+    if len(permits) != 1 or type(permits[0]) is not kind:
+        raise _distrust(entry, f"its grant must permit exactly one {kind.__name__}")
+    if fault := permit_fault(permits[0]):
+        raise _distrust(entry, f"its {kind.__name__} has no sound {fault}")
+    if not isinstance(grant.subject, str) or not grant.subject:
+        raise _distrust(entry, "its grant names no subject")
+    return dataclasses.replace(
+        grant,
+        provisioner=ProvisionerRef(
+            name=entry.name, type=entry.type, credential_id=str(grant.provisioner.credential_id)
+        ),
+        permits=tuple(map(frozen_permit, permits)),
+        claims=_frozen(grant.claims),
+        evidence=MappingProxyType({str(key): str(value) for key, value in grant.evidence.items()}),
+    )
+
+
+def _require_declared(entry: Entry, operation: Operation) -> None:
+    if operation not in entry.provisioner.operations:
+        raise Unauthorized(f"provisioner {entry.name} of type {entry.type} does not serve {operation}")
+
+
+async def _asked(entry: Entry, answer: Awaitable[Grant]) -> Grant:
+    """What the provisioner answers within the deadline; whatever it raises of its own is no grant."""
+    try:
+        grant = await within(DEADLINE, answer)
+    except (Unauthorized, Refused):
+        raise
+    except MicaError as error:
+        raise Unauthorized(f"provisioner {entry.name}: {error}") from error
+    except Exception as error:
+        _log.exception("provisioner %s failed; refused", entry.name)
+        raise Unauthorized(f"provisioner {entry.name} failed: {type(error).__name__}") from error
+    if not isinstance(grant, Grant):
+        raise _distrust(entry, f"it answered with {type(grant).__name__}")
+    return grant
+
+
+def _distrust(entry: Entry, reason: str) -> Unauthorized:
+    _log.error("provisioner %s is not believed: %s", entry.name, reason)
+    return Unauthorized(f"provisioner {entry.name} is not believed: {reason}")
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return MappingProxyType({key: _frozen(member) for key, member in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(map(_frozen, value))
+    if isinstance(value, set | frozenset):
+        return frozenset(value)
+    return value

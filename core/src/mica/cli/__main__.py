@@ -1,0 +1,7 @@
+"""``python -m mica.cli``."""
+
+import sys
+
+from mica.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of ``mica ca``. Each module is imported when its command is called."""

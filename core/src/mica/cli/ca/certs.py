@@ -1,0 +1,183 @@
+"""``mica ca certs list`` and ``show``: what the CA has issued, on its own host."""
+
+import asyncio
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mica.cli import options
+from mica.cli.ca import certs_layout
+from mica.cli.ca.configuration import ca_config, read_settings
+from mica.cli.console import json_text, product, report, say, wants_json
+from mica.cli.errors import CLIError, Usage
+
+if TYPE_CHECKING:
+    from mica.config import Settings
+    from mica.records import Found, Query
+
+_FIRST_ROWS = 100
+_STATUSES = ("valid", "expired", "revoked")
+
+
+class SerialNumber(click.ParamType[int]):
+    """A serial number, decimal or hexadecimal with ``0x`` (RFC 5280 §4.1.2.2: at most 20 octets)."""
+
+    name = "serial"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if re.fullmatch(r"[0-9]{1,49}", value):
+            return int(value)
+        if re.fullmatch(r"0[xX][0-9a-fA-F]{1,40}", digits := value.replace(":", "")):
+            return int(digits, 16)
+        raise click.BadParameter(f"{value!r} is not a serial number: decimal, or hexadecimal with 0x", ctx, param)
+
+
+def _filter(*names: str, **attributes: Any) -> Callable[[options.Command], options.Command]:
+    """An option that only the command line sets: a ``provisioner`` in ``defaults.json`` must not hide certificates."""
+    return click.option(*names, cls=options.CommandLineOnly, **attributes)
+
+
+@click.command("list")
+@ca_config
+@_filter("--name", metavar="NAME", help="Those that carry exactly this name.")
+@_filter("--subject", metavar="NAME", help="Those with exactly this subject.")
+@_filter("--provisioner", metavar="NAME", help="Those that this provisioner vouched for.")
+@_filter("--status", type=click.Choice(_STATUSES), help="valid (not revoked, not expired), expired or revoked.")
+@_filter("--expires-within", type=options.Duration(), help="Those that end between now and then, such as 7d.")
+@_filter("--serial", type=SerialNumber(), metavar="SERIAL", help="Those with this serial number.")
+@_filter("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many [{_FIRST_ROWS}].")
+@_filter("--all", "all_", is_flag=True, help="All of them.")
+@options.json_output
+def list_(ca_config: Path | None, limit: int | None, all_: bool, **filters: Any) -> None:
+    """List the certificates on record, newest first, from the store that ca.toml names."""
+    if all_ and limit is not None:
+        raise Usage("flag '--all' is incompatible with '--limit'")
+    rows = None if all_ else limit or _FIRST_ROWS
+    asyncio.run(_list(read_settings(ca_config), _query(**filters), rows))
+
+
+@click.command()
+@click.argument("serial", type=SerialNumber())
+@ca_config
+@click.option("--pem", is_flag=True, help="Print the certificate itself, in PEM.")
+@options.json_output
+def show(serial: int, ca_config: Path | None, pem: bool) -> None:
+    """Show everything on record about the certificate with this SERIAL number, decimal or hexadecimal with 0x."""
+    if pem and wants_json():
+        raise Usage("flag '--pem' is incompatible with '--json'", hint="--json has the certificate in PEM, too")
+    asyncio.run(_show(read_settings(ca_config), serial, pem=pem))
+
+
+def _query(
+    name: str | None,
+    subject: str | None,
+    provisioner: str | None,
+    status: str | None,
+    expires_within: timedelta | None,
+    serial: int | None,
+) -> "Query":
+    from mica.cli.ca import record
+    from mica.records import Query, Status
+
+    now, until = record.now(), None
+    if expires_within is not None:
+        if expires_within <= timedelta():
+            raise Usage("flag '--expires-within' takes a duration above 0, such as 7d")
+        try:
+            until = now + expires_within
+        except OverflowError:
+            raise Usage("flag '--expires-within' is too long") from None
+    return Query(
+        now=now,
+        name=None if name is None else _as_recorded(name),
+        subject=subject,
+        provisioner=provisioner,
+        status=None if status is None else Status(status),
+        expires_before=until,
+        expires_after=None if until is None else now,
+        serial_number=serial,
+    )
+
+
+def _as_recorded(name: str) -> str:
+    """``name`` as the CA writes it: ``SVC.Example`` is on record as ``svc.example``."""
+    from mica.errors import MalformedRequest
+    from mica.names import classify, text
+
+    try:
+        return text(classify(name))
+    except MalformedRequest:  # an SSH principal may be anything
+        return name
+
+
+@dataclass(slots=True)
+class _Listing:
+    """What is printed page after page: a table, or a JSON array whose end is not known before the last page."""
+
+    now: datetime
+    table: certs_layout.Table = field(default_factory=certs_layout.Table)
+    count: int = 0
+    more: bool = False
+
+    def add(self, rows: "Sequence[Found]", more: bool) -> None:
+        """One page more is on stdout; ``more`` tells whether it was not the last that there is."""
+        if wants_json():
+            for index, row in enumerate(rows, self.count):
+                item = json_text(certs_layout.members(row, self.now))
+                product((",\n" if index else "[\n") + textwrap.indent(item, "  "), nl=False)
+        elif rows:
+            product("\n".join(self.table.page(rows, self.now)))
+        self.count += len(rows)
+        self.more = more
+
+    def end(self) -> None:
+        """What was printed is complete, and stderr says what it is not."""
+        if wants_json():
+            product("\n]" if self.count else "[]")
+        elif not self.count:
+            say("No certificate on record matches.")
+        if self.more:
+            say(f"These are the newest {self.count}. There are more: --limit N, or --all.")
+
+
+async def _list(settings: "Settings", query: "Query", limit: int | None) -> None:
+    from mica.cli.ca import record  # imports much
+
+    listing = _Listing(query.now)
+    async with record.opened(settings) as store:
+        async for rows, more in record.pages(store, query, limit):
+            listing.add(rows, more)
+    listing.end()
+
+
+async def _show(settings: "Settings", serial_number: int, *, pem: bool) -> None:
+    from mica.cli.ca import record
+
+    async with record.opened(settings) as store:
+        found = await record.with_serial_number(store, serial_number)
+        ends = [] if found else await record.revocations(store, settings, serial_number)
+    now = record.now()
+    if not found and (pem or not ends):
+        raise CLIError(
+            f"no certificate with the serial number {serial_number} is on record",
+            hint="mica ca certs list --all shows them all" if not ends else "only its revocation is, without --pem",
+        )
+    if pem:
+        product("".join(certs_layout.pem(row.issuance) for row in found), nl=False)
+    elif wants_json():
+        certificates = [
+            {**certs_layout.members(row, now), "certificate": certs_layout.pem(row.issuance)} for row in found
+        ]
+        revocations = [certs_layout.revocation_members(end) for end in ends]
+        report({"serial_number": str(serial_number), "certificates": certificates, "revocations": revocations})
+    else:
+        texts = [certs_layout.everything(row, now) for row in found] + [*map(certs_layout.only_revoked, ends)]
+        product("\n\n".join(texts))

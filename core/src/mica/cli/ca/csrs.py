@@ -1,0 +1,87 @@
+"""Certificate signing requests (RFC 2986): made for a key, or read from a file."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from mica import names
+from mica.cli.errors import FileProblem, Usage
+from mica.cli.files import read_input
+from mica.csr import parse_csr
+from mica.errors import MalformedRequest, Refused
+from mica.keyfiles import PrivateKey
+from mica.pkix import PublicKey
+from mica.requests import CSR
+
+_MAX_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A CSR whose own signature and key are good, and what it asks for."""
+
+    pem: str
+    digest: bytes
+    """SHA-256 of its DER."""
+    common_name: str
+    names: tuple[str, ...]
+    public_key: PublicKey
+
+
+def make(key: PrivateKey, common_name: str, sans: Iterable[str]) -> Request:
+    """A CSR for ``key`` with these names; raises Usage for what is no name."""
+    if len(common_name) > _MAX_COMMON_NAME:
+        raise Usage(
+            f"the subject {common_name!r} is longer than {_MAX_COMMON_NAME} characters",
+            hint="give a short subject, and the long name with --san",
+        )
+    subject = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name else []
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if general := names.ordered(map(_classified, sans)):
+        builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=not common_name)
+    # Ed25519 hashes for itself (RFC 8410 §3): naming a digest is an error.
+    made = builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
+    return _request(parse_csr(made.public_bytes(Encoding.DER)))
+
+
+def check_names(sans: Iterable[str]) -> None:
+    """Every one is a name that a certificate can carry; raises Usage."""
+    for san in sans:
+        _classified(san)
+
+
+def read(path: str | Path) -> Request:
+    """The CSR in ``path``, PEM or DER; raises FileProblem when the CA could not accept it."""
+    data = read_input(path)
+    try:
+        if b"-----BEGIN" in data:
+            data = x509.load_pem_x509_csr(data).public_bytes(Encoding.DER)
+        return _request(parse_csr(data))
+    except ValueError as error:
+        raise FileProblem(f"{path}: is not a certificate signing request in PEM or DER") from error
+    except (MalformedRequest, Refused) as error:
+        raise FileProblem(f"{path}: {error}", hint="make the request again") from error
+
+
+def _classified(san: str) -> x509.GeneralName:
+    try:
+        return names.classify(san)
+    except MalformedRequest as error:
+        raise Usage(f"{error}, an IP address, an e-mail address or a URI", hint="names are given with --san") from error
+
+
+def _request(csr: CSR) -> Request:
+    pem = x509.load_der_x509_csr(csr.der).public_bytes(Encoding.PEM)
+    return Request(
+        pem=pem.decode(),
+        digest=csr.digest,
+        common_name=csr.common_name,
+        names=tuple(names.text(name) for name in csr.names),
+        public_key=csr.public_key.key,
+    )

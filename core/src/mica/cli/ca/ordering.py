@@ -1,0 +1,120 @@
+"""A token made on the spot: which provisioner vouches, and the source that makes its tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mica.cli import console
+from mica.cli.ca.connection import Connection
+from mica.cli.ca.desk import CommandLineDesk
+from mica.cli.errors import CLIError, Usage
+from mica.client import TokenOrder
+from mica.client.sources import installed, token_source
+from mica.clock import system_clock
+from mica.grants import Operation
+
+#: The last part of the URL for which a token of each operation is made.
+PATHS = {Operation.X509_SIGN: "/sign", Operation.X509_RENEW: "/renew", Operation.X509_REVOKE: "/revoke"}
+LIFETIME = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the flags say about who vouches, and with which key and password."""
+
+    provisioner: str | None = None
+    kid: str | None = None
+    key_file: Path | None = None
+    password: bytes | None = field(default=None, repr=False)
+    flag: str = "--provisioner-password-file"
+
+
+def order(
+    operation: Operation,
+    subject: str,
+    url: str,
+    *,
+    sans: Sequence[str] = (),
+    root_fingerprint: str = "",
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    confirmation: bytes | None = None,
+) -> TokenOrder:
+    """The order for a token for the CA at ``url``, valid for five minutes from now unless said otherwise."""
+    now = system_clock()
+    return TokenOrder(
+        operation=operation,
+        subject=subject,
+        sans=tuple(sans),
+        audience=f"{url}/1.0{PATHS[operation]}",
+        root_fingerprint=root_fingerprint,
+        issued_at=now,
+        not_before=not_before or now,
+        not_after=not_after or now + LIFETIME,
+        confirmation=confirmation,
+    )
+
+
+def make_token(wanted: TokenOrder, connection: Connection, credentials: Credentials) -> str:
+    """A token for ``wanted`` by the provisioner that the flags name, or that is picked from the CA's list."""
+    provisioner = _choose(connection.client.provisioners(), credentials)
+    return _token(wanted, provisioner, credentials, connection)
+
+
+def make_token_offline(wanted: TokenOrder, credentials: Credentials) -> str:
+    """A token for ``wanted`` by a JWK provisioner, with the key in a file and nobody asked."""
+    key = {"kid": credentials.kid} if credentials.kid else {}
+    provisioner = {"type": "JWK", "name": credentials.provisioner, "key": key}
+    return _token(wanted, provisioner, credentials, None)
+
+
+def _token(
+    wanted: TokenOrder,
+    provisioner: Mapping[str, Any],
+    credentials: Credentials,
+    connection: Connection | None,
+) -> str:
+    desk = CommandLineDesk(
+        connection.client if connection else None,
+        key_file=credentials.key_file,
+        password=credentials.password,
+        flag=credentials.flag,
+    )
+    source = token_source(str(provisioner["type"]))
+    return source.token(wanted, provisioner, desk)
+
+
+def _choose(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> Mapping[str, Any]:
+    """The provisioner that the flags leave; asks when they leave several. Raises Usage when they leave none."""
+    sources = installed()
+    usable = [one for one in listed if str(one.get("type")).lower() in sources and isinstance(one.get("name"), str)]
+    if not usable:
+        types = sorted({str(one.get("type")) for one in listed})
+        raise CLIError(
+            "the CA has no provisioner for which tokens can be made here",
+            hint=f"it has {', '.join(types)}; install the plugin for one of them" if types else "add one to the CA",
+        )
+    left = [one for one in usable if _fits(one, credentials)]
+    if not left:
+        flag, value = ("--kid", credentials.kid) if credentials.kid else ("--provisioner", credentials.provisioner)
+        raise Usage(f"invalid value {value!r} for flag '{flag}'", hint=f"one of: {'; '.join(map(label, usable))}")
+    return console.ask_choice(
+        "What provisioner key do you want to use?", left, flag="--provisioner", name="Provisioner", text=label
+    )
+
+
+def _fits(provisioner: Mapping[str, Any], credentials: Credentials) -> bool:
+    key = provisioner.get("key")
+    kid = key.get("kid") if isinstance(key, dict) else None
+    return credentials.provisioner in (None, provisioner["name"]) and credentials.kid in (None, kid)
+
+
+def label(provisioner: Mapping[str, Any]) -> str:
+    """A provisioner as menus show it: ``admin (JWK) [kid: …]``."""
+    text = f"{provisioner['name']} ({provisioner.get('type')})"
+    key = provisioner.get("key")
+    if isinstance(key, dict) and key.get("kid"):
+        return f"{text} [kid: {key['kid']}]"
+    return f"{text} [client: {provisioner['clientID']}]" if provisioner.get("clientID") else text

@@ -1,0 +1,155 @@
+"""``mica ca provisioner add``, ``update``, ``remove``: the configuration is changed on the CA's own host.
+
+Which flags there are, the plugins say that ``ca.toml`` enables: each field of a provisioner's table has one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mica.cli import options
+from mica.cli.ca import documents, offers
+from mica.cli.ca.configuration import ca_config, locate
+from mica.cli.ca.offers import Offer, TypedCommand
+from mica.cli.console import say, warn
+from mica.cli.errors import CLIError, FileProblem, Usage
+from mica.cli.files import settle, write_atomic
+
+_password_file = options.password_file("Password of the provisioner's private key")
+_TELL = "The CA does not know yet: send it SIGHUP (systemctl reload), or start it again."
+
+
+class _Editing:
+    """One change of one configuration file."""
+
+    def __init__(self, ca_config: Path | None) -> None:
+        self.path, octets = locate(ca_config)
+        settle([self.path], force=True)  # nobody should type a password for a file that cannot be written
+        try:
+            self.text = octets.decode()
+        except UnicodeDecodeError as error:
+            raise FileProblem(f"{self.path}: is not TOML: it must be UTF-8") from error
+        self.tables = _tables(self.path, octets)
+
+    def find(self, name: str) -> int:
+        """Where the provisioner of that name stands; raises CLIError that lists those that there are."""
+        names = [table.get("name") for table in self.tables]
+        if name in names:
+            return names.index(name)
+        listed = ", ".join(map(str, names)) or "none"
+        raise CLIError(f"{self.path}: there is no provisioner {name!r}", hint=f"there is {listed}")
+
+    def refuse_taken(self, name: str) -> None:
+        """No provisioner has that name; raises CLIError."""
+        if any(table.get("name") == name for table in self.tables):
+            raise CLIError(
+                f"{self.path}: there is a provisioner {name!r} already",
+                hint=f"change it with: mica ca provisioner update {name}; or choose another name",
+            )
+
+    def save(self, text: str, done: str) -> None:
+        """The file holds ``text``, which the CA would accept, and stderr says so; raises CLIError with every fault."""
+        if faults := _faults(self.path, text):
+            raise CLIError("\n".join(faults), hint=f"{self.path} is as it was")
+        write_atomic(self.path, text.encode(), mode=0o644)
+        say(f"{done} {self.path}.")
+        say(_TELL)
+
+
+@click.command(cls=TypedCommand)
+@click.argument("name")
+@click.option("--type", "type_", cls=options.CommandLineOnly, default="JWK", metavar="TYPE", help="Its type [JWK].")
+@ca_config
+@_password_file
+@click.pass_context
+def add(context: click.Context, /, name: str, type_: str, ca_config: Path | None, **values: Any) -> None:
+    """Add the provisioner NAME to ca.toml.
+
+    Flags that begin with the name of a type in their help are for that type alone.
+    """
+    editing = _Editing(ca_config)
+    editing.refuse_taken(name)
+    offer = _offer(context, type_, editing.path)
+    table = {"type": offer.type, "name": name}
+    offer.fill(table, values, editing.path.parent, creating=True)
+    editing.save(documents.added(editing.text, table), f"The provisioner {name} has been added to")
+
+
+@click.command(cls=TypedCommand, removable=True)
+@click.argument("name")
+@click.option("--name", "new_name", cls=options.CommandLineOnly, metavar="NEW", help="Give it another name.")
+@ca_config
+@_password_file
+@click.pass_context
+def update(context: click.Context, /, name: str, new_name: str | None, ca_config: Path | None, **values: Any) -> None:
+    """Change the provisioner NAME in ca.toml.
+
+    A repeatable flag adds to what is there; its --remove- twin takes away. An empty value takes a setting out.
+    """
+    editing = _Editing(ca_config)
+    index = editing.find(name)
+    before = editing.tables[index]
+    offer = _offer(context, str(before.get("type")), editing.path)
+    table = {**before, "claims": dict(before["claims"])} if isinstance(before.get("claims"), Mapping) else dict(before)
+    if new_name is not None and new_name != name:
+        editing.refuse_taken(new_name)
+        table["name"] = new_name
+    offer.fill(table, values, editing.path.parent, creating=False)
+    if table == before:
+        raise Usage(f"nothing about the provisioner {name} is to be changed", hint="name what is, with a flag")
+    editing.save(documents.changed(editing.text, index, table), f"The provisioner {name} has been changed in")
+    if table["name"] != name:
+        warn(f"certificates that {name} vouched for cannot be renewed any more: no provisioner has that name")
+
+
+@click.command()
+@click.argument("name")
+@ca_config
+def remove(name: str, ca_config: Path | None) -> None:
+    """Remove the provisioner NAME from ca.toml. What it vouched for stays valid, and cannot be renewed."""
+    editing = _Editing(ca_config)
+    text = documents.removed(editing.text, editing.find(name))
+    editing.save(text, f"The provisioner {name} has been removed from")
+    warn(f"certificates that {name} vouched for cannot be renewed any more, and stay valid until they expire")
+
+
+def _offer(context: click.Context, type_: str, path: Path) -> Offer:
+    """What the enabled plugins offer for that type; raises CLIError when none offers it."""
+    known = offers.found(context)
+    for offer in known:
+        if offer.type in (type_, type_.lower()):
+            return offer
+    listed = ", ".join(offer.type for offer in known) or "none"
+    raise CLIError(
+        f"no enabled plugin offers provisioners of the type {type_}; offered: {listed}",
+        hint=f"install its plugin, and add its name to plugins in {path}",
+    )
+
+
+def _tables(path: Path, octets: bytes) -> list[dict[str, Any]]:
+    """The provisioners as they stand in the file; raises ConfigError, FileProblem."""
+    from mica.config import parse
+
+    tables = parse(octets, path).get("provisioners", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise FileProblem(f"{path}: provisioners must be an array of tables, [[provisioners]]")
+    return tables
+
+
+def _faults(path: Path, text: str) -> tuple[str, ...]:
+    """What the CA would find wrong with a configuration that says ``text``; its keys and chains are not looked at."""
+    from mica.assembly import Assembly
+    from mica.authority import shared_keys
+    from mica.clock import system_clock
+    from mica.config import Settings, parse, structure_core
+    from mica.hooks import Hooks
+
+    path = path.absolute()
+    core, faults = structure_core(parse(text.encode(), path))
+    assembly = Assembly(Settings(path=path, core=core, faults=tuple(faults)), Hooks(), system_clock)
+    assembly.load_plugins({})
+    assembly.store()
+    shared = shared_keys({}, assembly.entries())
+    return tuple(dict.fromkeys([*faults, *assembly.faults, *shared]))

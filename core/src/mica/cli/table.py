@@ -1,0 +1,43 @@
+"""The commands as data: where each one lives, and its one line of help.
+
+A command's module is imported when the command is called, and not before.
+"""
+
+#: path → (module:attribute, one-line help)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "ca init": ("mica.cli.ca.init:init", "Create a root, an intermediate and the configuration of a new CA."),
+    "ca serve": ("mica.cli.ca.serve:serve", "Run the CA."),
+    "ca check": ("mica.cli.ca.check:check", "Check a configuration and report every mistake in it."),
+    "ca bootstrap": ("mica.cli.ca.trust:bootstrap", "Make this machine trust a CA."),
+    "ca health": ("mica.cli.ca.trust:health", "Ask the CA whether it is well."),
+    "ca root": ("mica.cli.ca.trust:root", "Fetch and check the root certificate with a given fingerprint."),
+    "ca roots": ("mica.cli.ca.trust:roots", "Fetch all current root certificates."),
+    "ca federation": ("mica.cli.ca.trust:federation", "Fetch all federated root certificates."),
+    "ca certificate": ("mica.cli.ca.issue:certificate", "Make a key and get a certificate for it."),
+    "ca sign": ("mica.cli.ca.issue:sign", "Get a certificate for a certificate signing request."),
+    "ca token": ("mica.cli.ca.token:token", "Make a one-time token for one operation."),
+    "ca renew": ("mica.cli.ca.renew:renew", "Renew a certificate and keep its key."),
+    "ca rekey": ("mica.cli.ca.renew:rekey", "Renew a certificate with a new key."),
+    "ca revoke": ("mica.cli.ca.revoke:revoke", "Revoke a certificate."),
+    "ca provisioner list": ("mica.cli.ca.provisioner:list_", "List the provisioners of the CA."),
+    "ca provisioner add": ("mica.cli.ca.provisioner_edit:add", "Add a provisioner to the configuration."),
+    "ca provisioner remove": ("mica.cli.ca.provisioner_edit:remove", "Remove a provisioner from the configuration."),
+    "ca provisioner update": ("mica.cli.ca.provisioner_edit:update", "Change a provisioner in the configuration."),
+    "ca certs list": ("mica.cli.ca.certs:list_", "List the certificates on record."),
+    "ca certs show": ("mica.cli.ca.certs:show", "Show one certificate on record."),
+    "version": ("mica.cli.about:version", "Print the version."),
+    "help": ("mica.cli.about:help_", "Show the help of a command: mica help ca sign."),
+}
+
+#: What groups are for. A group that has no command is not shown.
+GROUPS: dict[str, str] = {
+    "ca": "Run a certificate authority, and get certificates from one.",
+    "ca provisioner": "Who may ask this CA for certificates.",
+    "ca certs": "What this CA has issued.",
+    "certificate": "Create, read and check certificate files.",
+    "crypto": "Keys, tokens and other cryptographic objects.",
+    "crypto jwt": "Create, read and check JSON Web Tokens.",
+}
+
+#: Commands that found or describe a setting-up and therefore do not read ``defaults.json``.
+WITHOUT_DEFAULTS = frozenset({"ca init", "ca bootstrap", "version", "help"})

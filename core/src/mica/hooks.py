@@ -1,0 +1,238 @@
+"""The only caller of pluggy besides ``hookspecs``: plugins are loaded, examined and asked here.
+
+pluggy skips or merges many things in silence; a policy that is silently not asked is a certificate too many. So
+registration refuses whatever pluggy would not call plainly, and every implementation is called by itself.
+"""
+
+import functools
+import inspect
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from mica import hookspecs
+from mica.deadlines import within
+from mica.errors import ConfigError
+from mica.events import Event
+from mica.grants import Grant
+from mica.pkix import TBSCertificate
+from mica.requests import SignRequest
+from mica.roles import Kind
+
+#: How long an asynchronous policy or listener may take, in seconds.
+DEADLINE = 5.0
+GROUP = "mica"
+
+_PROJECT = "mica"
+_MARK = f"{_PROJECT}_impl"
+_log = logging.getLogger("mica.hooks")
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """One plugin's function for one hook."""
+
+    plugin: str
+    hook: str
+    function: Any
+    arguments: tuple[str, ...]
+
+    def __call__(self, facts: dict[str, Any]) -> Any:
+        """Its answer to ``facts``, of which it is given those that it names."""
+        return self.function(**{name: facts[name] for name in self.arguments})
+
+
+class Hooks:
+    """The plugins of one authority, and what they answer. There is no other plugin manager in the process."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(_PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._implementations: dict[str, list[Implementation]] = {name: [] for name in hook_names()}
+
+    def register(self, name: str, plugin: object) -> None:
+        """``plugin`` is asked from now on, under ``name``; raises ConfigError with everything that is wrong with it."""
+        faults, functions = _examine(plugin)
+        if not functions and not faults:
+            faults.append("implements no hook; mark its functions with mica.hookimpl")
+        if faults:
+            raise ConfigError(f"plugin {name}: {fault}" for fault in faults)
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise ConfigError([f"plugin {name}: {str(error).splitlines()[-1].strip()}"]) from error
+        self._adopt(name, plugin, functions)
+
+    def _adopt(self, name: str, plugin: object, functions: set[str]) -> None:
+        """Takes over what pluggy registered, which must be exactly what the examination saw."""
+        callers = self._manager.get_hookcallers(plugin) or []
+        if {caller.name for caller in callers} != functions:
+            raise ConfigError([f"plugin {name}: not every hook of it could be registered"])
+        for caller in callers:
+            for found in caller.get_hookimpls():
+                if found.plugin is plugin:
+                    implementation = Implementation(name, caller.name, found.function, tuple(found.argnames))
+                    self._implementations[caller.name].append(implementation)
+
+    def answered(self, hook: str) -> bool:
+        """Whether any plugin answers ``hook``."""
+        return bool(self._implementations[hook])
+
+    def answers(self) -> dict[str, list[str]]:
+        """Which plugins answer each hook, for those hooks that somebody answers."""
+        return {
+            hook: [implementation.plugin for implementation in found]
+            for hook, found in sorted(self._implementations.items())
+            if found
+        }
+
+    def kinds(self, hook: str) -> Iterator[Kind[Any]]:
+        """The kinds that plugins offer through ``hook``; raises ConfigError when one offers something else."""
+        for implementation in self._implementations[hook]:
+            try:
+                offered = implementation({})
+                kinds = list(offered) if isinstance(offered, Iterable) else [offered]
+            except Exception as error:
+                raise ConfigError([f"plugin {implementation.plugin}: {hook} failed: {error!r}"]) from error
+            for kind in kinds:
+                yield _sound_kind(implementation, kind)
+
+    async def objections(self, request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> list[str]:
+        """Every plugin's reason to refuse the certificate. A plugin that fails in any way objects by that."""
+        facts = {"request": request, "tbs": tbs, "grant": grant}
+        return [
+            objection
+            for implementation in self._implementations["refuse_x509"]
+            if (objection := await self._objection(implementation, facts)) is not None
+        ]
+
+    async def _objection(self, implementation: Implementation, facts: dict[str, Any]) -> str | None:
+        try:
+            answer = await _answer(implementation, facts)
+        except Exception:
+            _log.exception("plugin %s failed in %s; refused", implementation.plugin, implementation.hook)
+            return f"policy {implementation.plugin} failed"
+        if answer is None or isinstance(answer, str):
+            return None if answer is None else answer or f"policy {implementation.plugin} refused"
+        _log.error("plugin %s answered %s with %s; refused", implementation.plugin, implementation.hook, type(answer))
+        return f"policy {implementation.plugin} gave no valid answer"
+
+    async def notify(self, event: Event) -> None:
+        """Every listener has been told of ``event``; what fails is logged."""
+        for implementation in self._implementations["notify"]:
+            try:
+                await _answer(implementation, {"event": event})
+            except Exception:
+                _log.exception("plugin %s failed in notify", implementation.plugin)
+
+
+@functools.cache
+def hook_names() -> frozenset[str]:
+    """Every hook that ``hookspecs`` declares."""
+    return frozenset(name for name, value in vars(hookspecs).items() if hasattr(value, f"{_PROJECT}_spec"))
+
+
+def load(names: Iterable[str]) -> tuple[dict[str, object], list[str]]:
+    """The modules of the plugins with these entry-point names, and what prevented others from loading.
+
+    No other entry point is imported.
+    """
+    offers: dict[str, list[EntryPoint]] = {}
+    for entry_point in entry_points(group=GROUP):
+        offers.setdefault(entry_point.name, []).append(entry_point)
+    modules: dict[str, object] = {}
+    faults = []
+    for name in names:
+        found = offers.get(name, [])
+        claimants = sorted({point.dist.name if point.dist else "?" for point in found})
+        if not found:
+            known = ", ".join(sorted(offers)) or "none"
+            faults.append(f'plugins: "{name}" is not installed; installed: {known}')
+        elif len(claimants) > 1:
+            faults.append(f'plugins: "{name}" is claimed by {" and ".join(claimants)}; uninstall one')
+        else:
+            try:
+                modules[name] = found[0].load()
+            except Exception as error:
+                faults.append(f'plugins: "{name}" cannot be imported: {error!r}')
+    return modules, faults
+
+
+async def _answer(implementation: Implementation, facts: dict[str, Any]) -> Any:
+    """What the implementation answers, awaited within the deadline when it is to be awaited."""
+    answer = implementation(facts)
+    return await within(DEADLINE, answer) if inspect.isawaitable(answer) else answer
+
+
+def _sound_kind(implementation: Implementation, kind: object) -> Kind[Any]:
+    plugin, hook = implementation.plugin, implementation.hook
+    if not isinstance(kind, Kind):
+        raise ConfigError([f"plugin {plugin}: {hook} must return mica.kind(…) objects, not {type(kind).__name__}"])
+    if kind.name != plugin and not kind.name.startswith(f"{plugin}."):
+        raise ConfigError([f'plugin {plugin}: its kind must be named "{plugin}" or "{plugin}.…", not "{kind.name}"'])
+    if not hasattr(kind.config, "__dataclass_fields__") or not kind.config.__dataclass_params__.frozen:
+        raise ConfigError([f"plugin {plugin}: the table of {kind.name} must be a frozen dataclass"])
+    return kind
+
+
+def _examine(plugin: object) -> tuple[list[str], set[str]]:
+    """What is wrong with the plugin's hooks, and the names of those that are sound."""
+    faults, functions = [], set()
+    for name in dir(plugin):
+        if name.startswith("__"):
+            continue
+        fault = _fault(plugin, name)
+        if fault is not None:
+            faults.append(fault)
+        elif name in hook_names():
+            functions.add(name)
+    return faults, functions
+
+
+def _fault(plugin: object, name: str) -> str | None:
+    """Why the attribute cannot be what it seems to be, or None: it is a sound hook, or no hook at all."""
+    value = inspect.getattr_static(plugin, name)
+    if isinstance(value, staticmethod | classmethod):
+        value = value.__func__
+    marked = getattr(value, _MARK, None) is not None
+    if name not in hook_names():
+        return _misspelling(plugin, name, value, marked)
+    if not inspect.isfunction(value):
+        return f"{name} must be a plain function, not {type(value).__name__}"
+    if not marked:
+        return f"{name} bears a hook's name without mica.hookimpl"
+    return _unsound_options(name, value) or _unsound_signature(name, value)
+
+
+def _misspelling(plugin: object, name: str, value: object, marked: bool) -> str | None:
+    near = get_close_matches(name, hook_names(), n=1, cutoff=0.9)
+    if marked:
+        return f"{name} is no hook of mica" + (f"; did you mean {near[0]}?" if near else "")
+    home = plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__module__
+    if near and callable(value) and getattr(value, "__module__", home) == home:
+        return f"{name} is nearly a hook's name; did you mean {near[0]}, with mica.hookimpl?"
+    return None
+
+
+def _unsound_options(name: str, function: Any) -> str | None:
+    options: dict[str, Any] = getattr(function, _MARK)
+    used = sorted(option for option, value in options.items() if value)
+    return f"{name} uses {', '.join(used)}; mica calls every implementation plainly" if used else None
+
+
+def _unsound_signature(name: str, function: Any) -> str | None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return f"{name} is a generator function; return a value"
+    if inspect.iscoroutinefunction(function) and name.startswith("register_"):
+        return f"{name} must not be async"
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            return f"{name}: parameter {parameter.name} must be an ordinary one"
+        if parameter.default is not inspect.Parameter.empty:
+            return f"{name}: parameter {parameter.name} has a default, and would never be given"
+    return None

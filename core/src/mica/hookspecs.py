@@ -1,0 +1,63 @@
+"""Every hook that mica calls: the whole extension surface on one page.
+
+A plugin is a module (or an object) named by an entry point of the group ``mica`` and by ``plugins`` in ``ca.toml``.
+It marks its functions with ``mica.hookimpl``. ``mica.hooks`` calls each implementation by itself and judges its answer.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pluggy
+
+from mica.events import Event
+from mica.grants import Grant
+from mica.pkix import TBSCertificate
+from mica.requests import SignRequest
+from mica.roles import KeyBackend, Kind, Provisioner, Store, X509Signer
+
+hookspec = pluggy.HookspecMarker("mica")
+hookimpl = pluggy.HookimplMarker("mica")
+
+
+# What a plugin has. Asked once, when it is loaded.
+
+
+@hookspec
+def register_provisioners() -> Iterable[Kind[Provisioner]]:  # type: ignore[empty-body]
+    """The kinds of provisioner that the plugin offers to ``[[provisioners]]``."""
+
+
+@hookspec
+def register_key_backends() -> Iterable[Kind[KeyBackend]]:  # type: ignore[empty-body]
+    """The kinds of key backend that the plugin offers to ``[keys.<kind>]``."""
+
+
+@hookspec
+def register_x509_signers() -> Iterable[Kind[X509Signer]]:  # type: ignore[empty-body]
+    """The kinds of X.509 signer that the plugin offers to ``[signers.<name>]``."""
+
+
+@hookspec
+def register_stores() -> Iterable[Kind[Store]]:  # type: ignore[empty-body]
+    """The kinds of store that the plugin offers to ``[store]``."""
+
+
+@hookspec
+def register_extensions() -> Iterable[Kind[Any]]:  # type: ignore[empty-body]
+    """Objects built from ``[plugin.<kind>]`` whose methods are hooks: policies and listeners with settings."""
+
+
+# What a plugin thinks. Asked for every certificate; any answer but None, and any failure, is an objection.
+
+
+@hookspec
+def refuse_x509(request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> str | None:
+    """Why this certificate must not be issued, or None. ``request`` is None on renewal. May be ``async``."""
+
+
+# What a plugin hears. Told after the event is on record, through a bounded queue; failures are logged.
+
+
+@hookspec
+def notify(event: Event) -> None:
+    """Something has happened. May be ``async``."""

@@ -1,0 +1,179 @@
+"""The provisioners of an authority: who they are, under which claims, and whether they are ready."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mica.claims import Claims, ClaimsConfig
+from mica.errors import Unauthorized
+from mica.grants import Grant, Operation
+from mica.records import ProvisionerRef
+from mica.roles import Closeable, Provisioner, RenewalProvisioner, Startable, TokenProvisioner
+from mica.tokens import UnverifiedToken
+
+#: Between two attempts to start a provisioner that could not start, in seconds: at first, and at most.
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0
+#: How long a provisioner may take to start or to answer.
+DEADLINE = 10.0
+
+_log = logging.getLogger("mica.provisioners")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One configured provisioner."""
+
+    provisioner: Provisioner
+    claims: Claims
+    claims_config: ClaimsConfig
+    reason: str = ""
+    """Why it is not ready; empty when it is."""
+    tokens: TokenProvisioner | None = field(init=False)
+    """The provisioner, where it vouches for the bearers of tokens. Found once: asking a Protocol is slow."""
+    renewals: RenewalProvisioner | None = field(init=False)
+    """The provisioner, where it lets certificates be renewed."""
+
+    def __post_init__(self) -> None:
+        provisioner = self.provisioner
+        self.tokens = provisioner if isinstance(provisioner, TokenProvisioner) else None
+        self.renewals = provisioner if isinstance(provisioner, RenewalProvisioner) else None
+
+    @property
+    def name(self) -> str:
+        return self.provisioner.name
+
+    @property
+    def type(self) -> str:
+        return self.provisioner.type
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked."""
+        return not self.reason
+
+    def describe(self) -> Mapping[str, Any]:
+        """Its object in ``GET /provisioners``."""
+        description: dict[str, Any] = {"type": self.type, "name": self.name, **self.provisioner.describe()}
+        if claims := self.claims_config.describe():
+            description["claims"] = claims
+        if self.reason:
+            description |= {"state": "Uninitialized", "stateReason": self.reason}
+        return description
+
+    def require_ready(self) -> None:
+        """It is ready; raises Unauthorized, which the client may know, when it is not."""
+        if self.reason:
+            told = f'provisioner "{self.name}" is disabled due to an initialization error'
+            raise Unauthorized(f"{told}: {self.reason}", public=told)
+
+    async def start(self) -> bool:
+        """Whether it is ready now."""
+        if not isinstance(self.provisioner, Startable):
+            return True
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await self.provisioner.start()
+        except Exception as error:
+            self.reason = "it did not start in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
+            _log.warning("provisioner %s is not ready: %s", self.name, self.reason)
+            return False
+        self.reason = ""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All provisioners, in the order of the configuration."""
+
+    entries: tuple[Entry, ...]
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    def named(self, name: str) -> Entry | None:
+        """The provisioner of that name."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+    async def start(self) -> None:
+        """Each provisioner has been started once; those that failed are tried again until they succeed."""
+        for entry in self.entries:
+            if isinstance(entry.provisioner, Startable):
+                entry.reason = "it has not been started yet"
+        outcomes = await asyncio.gather(*(entry.start() for entry in self.entries))
+        for entry, ready in zip(self.entries, outcomes, strict=True):
+            if not ready:
+                task = asyncio.create_task(_retry(entry))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        """Nothing is tried any more, and every provisioner has given back what it held."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for entry in self.entries:
+            if isinstance(entry.provisioner, Closeable):
+                try:
+                    await entry.provisioner.aclose()
+                except Exception:
+                    _log.exception("provisioner %s failed to close", entry.name)
+
+    def recognize(self, token: UnverifiedToken) -> tuple[Entry, TokenProvisioner]:
+        """The one provisioner that takes the token for its own; raises Unauthorized when there is none, or several."""
+        claimants = [
+            (entry, entry.tokens)
+            for entry in self.entries
+            if entry.tokens is not None and _recognizes(entry, entry.tokens, token)
+        ]
+        if not claimants:
+            raise Unauthorized("no provisioner recognises the token: check iss, kid and aud")
+        if len(claimants) > 1:
+            claiming = ", ".join(entry.name for entry, _ in claimants)
+            raise Unauthorized(f"several provisioners claim the token: {claiming}")
+        return claimants[0]
+
+
+def matches(provisioner: Provisioner, operation: Operation, grant: object) -> bool:
+    """Whether what came back is a grant of this provisioner for this operation."""
+    return (
+        isinstance(grant, Grant)
+        and isinstance(grant.provisioner, ProvisionerRef)
+        and grant.provisioner.name == provisioner.name
+        and grant.provisioner.type == provisioner.type
+        and grant.operation is operation
+    )
+
+
+def of_one_name(entries: Iterable[Entry]) -> list[str]:
+    """What is wrong with the names: empty, the reserved one, or taken twice."""
+    faults: list[str] = []
+    seen: set[str] = set()
+    for index, entry in enumerate(entries):
+        where = f"provisioners[{index}].name"
+        if not entry.name or not entry.name.isprintable():
+            faults.append(f"{where}: must be printable text")
+        if entry.name == "mica":
+            faults.append(f'{where}: "mica" is the authority\'s own; choose another')
+        if entry.name in seen:
+            faults.append(f'{where}: "{entry.name}" is taken by an earlier provisioner')
+        seen.add(entry.name)
+    return faults
+
+
+def _recognizes(entry: Entry, provisioner: TokenProvisioner, token: UnverifiedToken) -> bool:
+    """A provisioner that fails to answer does not recognise the token, and the log says so."""
+    try:
+        return provisioner.recognizes(token) is True
+    except Exception:
+        _log.exception("provisioner %s failed in recognizes", entry.name)
+        return False
+
+
+async def _retry(entry: Entry) -> None:
+    wait = FIRST_RETRY
+    while True:
+        await asyncio.sleep(wait)
+        if await entry.start():
+            _log.info("provisioner %s is ready", entry.name)
+            return
+        wait = min(2 * wait, LAST_RETRY)

@@ -1,0 +1,81 @@
+"""The line, for the end of a certificate: decode → authorize → record."""
+
+from cryptography import x509
+
+from mica.authority import Authority
+from mica.authorization import authorize
+from mica.denials import Telling
+from mica.errors import AlreadyRevoked, CertificateRevoked, Refused
+from mica.events import Revoked
+from mica.grants import Operation, Revoke
+from mica.logs import request_id
+from mica.records import CertificateId, CertificateKind, Commit, ProvisionerRef, Revocation, SpentToken
+from mica.renewal import on_record
+from mica.requests import RevokeRequest
+
+
+async def revoke_by_token(authority: Authority, request: RevokeRequest, token: str) -> None:
+    """The certificate is on record as revoked, the token spent; raises Unauthorized, Refused, AlreadyRevoked."""
+    with Telling(authority, Operation.X509_REVOKE) as denial:
+        grant, _ = await authorize(authority, token, Operation.X509_REVOKE)
+        denial.grant = grant
+        (permit,) = grant.permits
+        if not isinstance(permit, Revoke) or permit.kind is not CertificateKind.X509:
+            raise Refused("the grant does not permit the revocation of an X.509 certificate")
+        if request.serial_number not in permit.serial_numbers:
+            raise Refused(
+                f'request serial number "{request.serial_number}" and token subject "{grant.subject}" do not match'
+            )
+        async with authority.in_flight.hold(grant) as spends:
+            id = await _identify(authority, request.serial_number)
+            await _record(authority, request, id, grant.provisioner, spends)
+
+
+async def revoke_by_certificate(authority: Authority, request: RevokeRequest, certificate: x509.Certificate) -> None:
+    """As ``revoke_by_token``, for the certificate whose key its presenter holds."""
+    with Telling(authority, Operation.X509_REVOKE):
+        if certificate.serial_number != request.serial_number:
+            raise Refused(
+                f'request serial number "{request.serial_number}" and certificate serial number '
+                f'"{certificate.serial_number}" do not match'
+            )
+        try:
+            issuance = await on_record(authority, certificate)
+        except CertificateRevoked as error:
+            raise _already(request.serial_number) from error
+        await _record(authority, request, issuance.id, issuance.provisioner, ())
+
+
+async def _identify(authority: Authority, serial_number: int) -> CertificateId:
+    """The certificate on record with that serial number; if there is none, the default issuer's."""
+    for issuer in authority.issuers.values():
+        id = issuer.id_of(serial_number)
+        if await authority.store.find(id) is not None:
+            return id
+    return authority.issuer.id_of(serial_number)
+
+
+async def _record(
+    authority: Authority,
+    request: RevokeRequest,
+    id: CertificateId,
+    provisioner: ProvisionerRef,
+    spends: tuple[SpentToken, ...],
+) -> None:
+    revocation = Revocation(
+        id=id,
+        revoked_at=authority.now(),
+        reason_code=request.reason_code,
+        reason=request.reason,
+        provisioner=provisioner,
+        request_id=request_id.get(),
+    )
+    try:
+        await authority.store.commit(Commit(revocations=(revocation,), spends=spends))
+    except AlreadyRevoked as error:
+        raise _already(request.serial_number) from error
+    authority.listeners.tell(Revoked(revocation=revocation, at=revocation.revoked_at, request_id=revocation.request_id))
+
+
+def _already(serial_number: int) -> AlreadyRevoked:
+    return AlreadyRevoked(f"certificate with serial number '{serial_number}' is already revoked")

@@ -1,0 +1,218 @@
+"""What exactly one part must do: the roles that plugins fill, as small Protocols.
+
+An optional ability is a further Protocol that a role may implement (``Startable``, ``Closeable``,
+``RenewalProvisioner``, ``KeyCreator``); it is found once, when the authority is assembled.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
+from mica.audiences import Audiences
+from mica.grants import Grant, Operation
+from mica.pkix import SubjectPublicKey
+from mica.records import CertificateId, Commit, Issuance, Page, Query, Revocation, SpentToken
+from mica.tokens import UnverifiedToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a plugin is given when it is built: the authority's outside, never the authority itself."""
+
+    url: str
+    """The URL at which clients reach the authority, without a trailing slash."""
+    audiences: Audiences
+    directory: Path
+    """The folder of ``ca.toml``, to which relative paths refer."""
+    now: Callable[[], datetime]
+    """The current time, aware, in UTC. Plugins never ask the system."""
+    random: Callable[[int], bytes]
+    """That many octets from the system's secure source."""
+    read: Callable[[Path], bytes]
+    """A file of the configuration, as it was when this generation was validated; raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyContext(Context):
+    """What a key backend is given besides."""
+
+    read_secret: Callable[[Path], bytes]
+    """As ``read``, and the file must not be readable by others; raises ConfigError."""
+    password: bytes | None = field(default=None, repr=False)
+    """The password that the operator gave to ``mica ca serve``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignerContext(Context):
+    """What an X.509 signer is given besides: the key and the chain of its own table, and no other's."""
+
+    key: CertificateIssuerPrivateKeyTypes = field(repr=False)
+    chain: tuple[x509.Certificate, ...]
+    """Issuer first, without the root."""
+    blocking: bool = False
+    """Whether the key's ``sign`` waits for something outside the process, as its backend says."""
+
+
+Role_co = TypeVar("Role_co", covariant=True)
+Config = TypeVar("Config")
+Ctx = TypeVar("Ctx", bound=Context)
+Built = TypeVar("Built")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[Role_co]):
+    """A kind of part that a plugin offers: its name in ``ca.toml``, what its table is read into, its constructor."""
+
+    name: str
+    config: type[Any]
+    build: Callable[[Any, Any], Role_co]
+
+
+def kind(name: str, config: type[Config], build: Callable[[Config, Ctx], Built]) -> Kind[Built]:
+    """A Kind whose constructor takes what its table is read into. The name is the plugin's, or ``plugin.kind``.
+
+    ``config`` is a frozen dataclass; the constructor does no I/O but ``context.read``.
+    """
+    return Kind(name, config, build)
+
+
+@runtime_checkable
+class Startable(Protocol):
+    """Needs the outside world before it can serve."""
+
+    async def start(self) -> None:
+        """It can serve; any exception means not yet, and it is tried again."""
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """Holds something that must be given back."""
+
+    async def aclose(self) -> None:
+        """Everything it held is given back; a second call does nothing."""
+
+
+class Provisioner(Protocol):
+    """Somebody who can vouch. Its table has ``type``, ``name`` and ``claims``, and what its config dataclass adds."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> str:
+        """The type as clients know it: ``JWK``, ``X5C`` …"""
+
+    @property
+    def operations(self) -> frozenset[Operation]:
+        """What its grants can be for; anything else is refused before it is asked."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Its public JSON members in ``GET /provisioners``, besides ``type``, ``name`` and ``claims``."""
+
+
+@runtime_checkable
+class TokenProvisioner(Provisioner, Protocol):
+    """Vouches for the bearer of a token."""
+
+    def recognizes(self, token: UnverifiedToken) -> bool:
+        """Whether the token claims to be one of its own. Cheap, and proves nothing."""
+
+    async def authorize(self, token: UnverifiedToken, operation: Operation) -> Grant:
+        """The token is genuine, current, and meant for this authority and operation; raises Unauthorized, Refused."""
+
+
+@runtime_checkable
+class RenewalProvisioner(Provisioner, Protocol):
+    """Lets the certificates that it once vouched for be renewed by whoever holds their key."""
+
+    async def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Grant:
+        """The grant to renew or rekey ``issuance``, whose possession the core has verified; raises Unauthorized."""
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """Believes signatures by keys of its own, which must not be keys of the authority."""
+
+    @property
+    def public_keys(self) -> tuple[SubjectPublicKey, ...]:
+        """Those keys."""
+
+
+class KeyBackend(Protocol):
+    """Finds private keys by URI; its kind's name or ``scheme`` is the URI's scheme."""
+
+    @property
+    def scheme(self) -> str:
+        """The URI scheme that it serves, in lower case: ``file``."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the keys' ``sign`` waits for something outside the process, and so belongs in a thread."""
+
+    def load(self, uri: str) -> CertificateIssuerPrivateKeyTypes:
+        """The key at ``uri``; raises ConfigError that names the URI and the remedy, never the secret."""
+
+
+@runtime_checkable
+class KeyCreator(KeyBackend, Protocol):
+    """Can also make keys."""
+
+    def create(self, uri: str, algorithm: str) -> CertificateIssuerPrivateKeyTypes:
+        """A new key is kept at ``uri``, where there was none. ``algorithm``: ``EC-P256``, ``RSA-3072``, ``Ed25519``."""
+
+
+class X509Signer(Protocol):
+    """Signs what the core wrote."""
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The issuer's certificate, then its issuers, without the root."""
+
+    @property
+    def algorithm(self) -> bytes:
+        """The DER AlgorithmIdentifier of its signatures (RFC 5280 §4.1.1.2)."""
+
+    async def sign(self, tbs: bytes) -> bytes:
+        """The signature over exactly these octets, by the key of ``chain[0]``, as a certificate carries it."""
+
+
+class Store(Protocol):
+    """Remembers what must not be forgotten. Every method raises Unavailable when it cannot answer."""
+
+    async def commit(self, commit: Commit) -> None:
+        """Everything in ``commit`` is durably on record, or nothing is.
+
+        Raises TokenReused when a token of it has been spent, CertificateRevoked when a certificate of
+        ``unless_revoked`` is revoked, AlreadyRevoked when one to be revoked is, Conflict when a certificate's
+        issuer and serial number are taken. Cancelling the caller leaves either everything or nothing, and the
+        store alive.
+        """
+
+    async def find(self, id: CertificateId) -> Issuance | None:
+        """The certificate on record under ``id``."""
+
+    async def revocation(self, id: CertificateId) -> Revocation | None:
+        """The revocation of ``id``, whether or not the certificate is on record."""
+
+    async def is_spent(self, token: SpentToken) -> bool:
+        """Whether the token has been spent, or may have been: it ends no later than one that ``prune`` forgot.
+
+        A spent token is spent whatever its ``until`` is said to be.
+        """
+
+    async def search(self, query: Query) -> Page:
+        """One page of the certificates that match, newest first, with their revocations."""
+
+    async def prune(self, now: datetime) -> int:
+        """Tokens whose ``until`` lies before ``now`` are forgotten, their number returned. Nothing else ever is."""
+
+    async def probe(self) -> None:
+        """A write would succeed now."""
+
+    async def aclose(self) -> None:
+        """Every commit that was accepted is on disk, and everything is given back."""

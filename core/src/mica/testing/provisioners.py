@@ -1,0 +1,295 @@
+"""What every provisioner must do: contracts that a plugin's tests subclass.
+
+class TestJWK(TokenProvisionerContract):
+    def build(self, context): return JWKProvisioner(config, context)
+    def maker(self, operation, now): return Maker(key=…, header=…, payload=…, now=now)
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mica.errors import MalformedRequest, Refused, Unauthorized
+from mica.grants import Grant, OneTime, Operation, Renew, Reusable, Revoke, SignX509
+from mica.records import CertificateId, CertificateKind, Issuance, ProvisionerRef
+from mica.roles import Context, RenewalProvisioner, Startable, TokenProvisioner
+from mica.testing.contexts import Clock, make_context
+from mica.testing.tokens import Maker, hostile_tokens
+from mica.tokens import UnverifiedToken
+
+#: What a provisioner may answer to a credential that it does not accept.
+REFUSALS = (Unauthorized, Refused, MalformedRequest)
+
+_hostile = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+
+
+async def verdict(provisioner: TokenProvisioner, raw: str, operation: Operation) -> Grant:
+    """What the authority makes of ``raw``: the grant, if the provisioner recognises the token; else what it raises."""
+    token = UnverifiedToken.parse(raw)
+    if not provisioner.recognizes(token):
+        raise Unauthorized("not recognised")
+    return await provisioner.authorize(token, operation)
+
+
+class TokenProvisionerContract:
+    """A provisioner of tokens grants what its rightful tokens order, once, and nothing else ever."""
+
+    #: What a token of this provisioner can order.
+    ordered: ClassVar[tuple[Operation, ...]] = (Operation.X509_SIGN, Operation.X509_REVOKE)
+
+    def build(self, context: Context) -> TokenProvisioner:
+        """The provisioner under test."""
+        raise NotImplementedError
+
+    def maker(self, operation: Operation, now: datetime) -> Maker:
+        """Somebody with the rightful key, whose good token orders ``operation`` and has not been made before."""
+        raise NotImplementedError
+
+    def secrets(self) -> Iterator[str]:
+        """Texts that must appear nowhere: private keys, passwords."""
+        yield from ()
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    async def provisioner(self, clock: Clock, tmp_path: Path) -> TokenProvisioner:
+        provisioner = self.build(make_context(clock, tmp_path))
+        if isinstance(provisioner, Startable):
+            await provisioner.start()
+        return provisioner
+
+    def test_it_fills_the_role(self, provisioner: TokenProvisioner) -> None:
+        assert isinstance(provisioner, TokenProvisioner)
+        assert provisioner.operations >= set(self.ordered)
+
+    def test_its_description_is_json_without_secrets(self, provisioner: TokenProvisioner) -> None:
+        description = json.dumps(provisioner.describe())
+        assert not provisioner.describe().keys() & {"type", "name", "claims"}
+        for secret in self.secrets():
+            assert secret not in description
+
+    @pytest.mark.asyncio
+    async def test_a_good_token_is_granted_what_it_orders(self, provisioner: TokenProvisioner, clock: Clock) -> None:
+        for operation in self.ordered:
+            grant = await verdict(provisioner, self.maker(operation, clock()).good(), operation)
+            assert (grant.provisioner.name, grant.provisioner.type) == (provisioner.name, provisioner.type)
+            assert grant.operation is operation
+            assert grant.subject
+            assert clock() < grant.expires_at <= clock() + timedelta(hours=24)
+            assert grant.permits
+            wanted = SignX509 if operation is Operation.X509_SIGN else Revoke
+            assert all(isinstance(permit, wanted) for permit in grant.permits)
+
+    @pytest.mark.asyncio
+    async def test_every_hostile_token_is_refused(self, provisioner: TokenProvisioner, clock: Clock) -> None:
+        accepted = []
+        for ordered in self.ordered:
+            for name, raw in hostile_tokens(self.maker(ordered, clock())).items():
+                for operation in Operation:
+                    try:
+                        await verdict(provisioner, raw, operation)
+                        accepted.append(f"{ordered}: {name} was granted {operation}")
+                    except REFUSALS as error:
+                        assert raw not in str(error) or len(raw) < 64, "an error quotes the token"
+        assert accepted == []
+
+    @pytest.mark.asyncio
+    async def test_a_hostile_token_is_refused_even_when_nobody_asked_whose_it_is(
+        self, provisioner: TokenProvisioner, clock: Clock
+    ) -> None:
+        for ordered in self.ordered:
+            for name, raw in hostile_tokens(self.maker(ordered, clock())).items():
+                try:
+                    token = UnverifiedToken.parse(raw)
+                except REFUSALS:
+                    continue
+                with pytest.raises(REFUSALS):
+                    pytest.fail(f"{name} was granted: {await provisioner.authorize(token, ordered)}")
+
+    @pytest.mark.asyncio
+    async def test_a_token_serves_no_other_operation(self, provisioner: TokenProvisioner, clock: Clock) -> None:
+        for ordered in self.ordered:
+            for operation in set(Operation) - {ordered}:
+                with pytest.raises(REFUSALS):
+                    await verdict(provisioner, self.maker(ordered, clock()).good(), operation)
+
+    @pytest.mark.asyncio
+    async def test_operations_that_it_does_not_declare_are_refused(
+        self, provisioner: TokenProvisioner, clock: Clock
+    ) -> None:
+        for operation in set(Operation) - provisioner.operations:
+            for ordered in self.ordered:
+                with pytest.raises(REFUSALS):
+                    await verdict(provisioner, self.maker(ordered, clock()).good(), operation)
+
+    @pytest.mark.asyncio
+    async def test_a_token_of_another_key_is_refused(self, provisioner: TokenProvisioner, clock: Clock) -> None:
+        for operation in self.ordered:
+            with pytest.raises(REFUSALS):
+                await verdict(provisioner, self.maker(operation, clock()).stranger().good(), operation)
+
+    @pytest.mark.asyncio
+    async def test_each_token_is_spent_under_an_id_of_its_own(
+        self, provisioner: TokenProvisioner, clock: Clock
+    ) -> None:
+        operation = self.ordered[0]
+        first, second = (self.maker(operation, clock()).good() for _ in range(2))
+        spends = [(await verdict(provisioner, raw, operation)).spend for raw in (first, first, second)]
+        if all(isinstance(spend, Reusable) for spend in spends):
+            assert all(spend.reason for spend in spends if isinstance(spend, Reusable))
+            return
+        ids = [spend.id for spend in spends if isinstance(spend, OneTime)]
+        assert len(ids) == 3
+        assert ids[0] == ids[1] != ids[2]
+
+    @pytest.mark.asyncio
+    async def test_a_token_is_remembered_as_long_as_it_is_accepted(
+        self, provisioner: TokenProvisioner, clock: Clock
+    ) -> None:
+        operation = self.ordered[0]
+        raw = self.maker(operation, clock()).good()
+        grant = await verdict(provisioner, raw, operation)
+        if isinstance(grant.spend, OneTime):
+            # A store may keep whole seconds.
+            clock.moment = grant.spend.until.replace(microsecond=0)
+            with pytest.raises(REFUSALS):
+                await verdict(provisioner, raw, operation)
+
+    @pytest.mark.asyncio
+    async def test_a_grant_has_expired_once_its_token_is_refused(
+        self, provisioner: TokenProvisioner, clock: Clock
+    ) -> None:
+        operation = self.ordered[0]
+        raw = self.maker(operation, clock()).good()
+        clock.moment = (await verdict(provisioner, raw, operation)).expires_at
+        with pytest.raises(REFUSALS):
+            await verdict(provisioner, raw, operation)
+
+    @pytest.mark.asyncio
+    @_hostile
+    @given(raw=st.one_of(st.text(max_size=400), st.from_regex(r"([A-Za-z0-9_-]{0,60}\.){2}[A-Za-z0-9_-]{0,60}")))
+    async def test_arbitrary_text_is_refused(self, provisioner: TokenProvisioner, raw: str) -> None:
+        for operation in Operation:
+            with pytest.raises(REFUSALS):
+                await verdict(provisioner, raw, operation)
+
+    @pytest.mark.asyncio
+    @_hostile
+    @given(data=st.data())
+    async def test_a_good_token_with_any_character_changed_is_refused(
+        self, provisioner: TokenProvisioner, clock: Clock, data: st.DataObject
+    ) -> None:
+        good = self.maker(self.ordered[0], clock()).good()
+        place = data.draw(st.integers(0, len(good) - 1))
+        character = data.draw(st.characters().filter(lambda c: c != good[place]))
+        with pytest.raises(REFUSALS):
+            await verdict(provisioner, good[:place] + character + good[place + 1 :], self.ordered[0])
+
+    @pytest.mark.asyncio
+    @_hostile
+    @given(
+        claims=st.dictionaries(
+            st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sans", "cnf", "step", "x"]),
+            st.recursive(
+                st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+                max_leaves=6,
+            ),
+        )
+    )
+    async def test_arbitrary_claims_are_granted_or_refused_and_nothing_else(
+        self, provisioner: TokenProvisioner, clock: Clock, claims: dict[str, object]
+    ) -> None:
+        try:
+            grant = await verdict(provisioner, self.maker(self.ordered[0], clock()).token(**claims), self.ordered[0])
+        except REFUSALS:
+            return
+        assert isinstance(grant, Grant)
+        assert grant.operation is self.ordered[0]
+
+
+def make_issuance(provisioner: ProvisionerRef, now: datetime, certificate: bytes = b"") -> Issuance:
+    """A certificate for ``svc.example`` on record, which ``provisioner`` vouched for."""
+    return Issuance(
+        id=CertificateId(kind=CertificateKind.X509, issuer=bytes(32), serial_number=4711),
+        certificate=certificate,
+        provisioner=provisioner,
+        subject="svc.example",
+        names=("svc.example",),
+        not_before=now - timedelta(hours=1),
+        not_after=now + timedelta(hours=23),
+        issued_at=now - timedelta(hours=1),
+    )
+
+
+class RenewalProvisionerContract:
+    """A provisioner lets the certificates that it vouched for be renewed, as they are, and no others."""
+
+    def build(self, context: Context) -> RenewalProvisioner:
+        """The provisioner under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    async def renewing(self, clock: Clock, tmp_path: Path) -> RenewalProvisioner:
+        provisioner = self.build(make_context(clock, tmp_path))
+        if isinstance(provisioner, Startable):
+            await provisioner.start()
+        return provisioner
+
+    def own(self, provisioner: RenewalProvisioner, clock: Clock) -> Issuance:
+        """A certificate that the provisioner vouched for."""
+        return make_issuance(ProvisionerRef(name=provisioner.name, type=provisioner.type), clock())
+
+    def test_it_fills_the_renewal_role(self, renewing: RenewalProvisioner) -> None:
+        assert isinstance(renewing, RenewalProvisioner)
+        assert renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}
+
+    @pytest.mark.asyncio
+    async def test_a_renewal_is_granted_for_that_certificate_alone(
+        self, renewing: RenewalProvisioner, clock: Clock
+    ) -> None:
+        issuance = self.own(renewing, clock)
+        for operation in renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}:
+            grant = await renewing.authorize_renewal(issuance, operation)
+            assert (grant.provisioner.name, grant.provisioner.type) == (renewing.name, renewing.type)
+            assert grant.operation is operation
+            assert grant.permits == (Renew(certificate=issuance),)
+            assert clock() < grant.expires_at <= clock() + timedelta(hours=1)
+            assert isinstance(grant.spend, OneTime) or grant.spend.reason
+
+    @pytest.mark.asyncio
+    async def test_a_renewal_is_granted_for_no_other_operation(
+        self, renewing: RenewalProvisioner, clock: Clock
+    ) -> None:
+        undeclared = set(Operation) - renewing.operations
+        for operation in undeclared | {Operation.X509_SIGN, Operation.X509_REVOKE}:
+            with pytest.raises(REFUSALS):
+                await renewing.authorize_renewal(self.own(renewing, clock), operation)
+
+    @pytest.mark.asyncio
+    async def test_a_certificate_that_another_vouched_for_is_not_renewed(
+        self, renewing: RenewalProvisioner, clock: Clock
+    ) -> None:
+        for other in (
+            ProvisionerRef(name=f"{renewing.name}x", type=renewing.type),
+            ProvisionerRef(name=renewing.name, type="OTHER"),
+            ProvisionerRef(name="", type=renewing.type),
+        ):
+            with pytest.raises(REFUSALS):
+                await renewing.authorize_renewal(make_issuance(other, clock()), Operation.X509_RENEW)

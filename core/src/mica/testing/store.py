@@ -1,0 +1,19 @@
+"""What every store must do: a contract that a plugin's tests subclass.
+
+class TestSQLiteStore(StoreContract):
+    @asynccontextmanager
+    async def open_store(self, directory):
+        store = SQLiteStore(SQLiteConfig(), make_context(Clock(), directory))
+        await store.start()
+        yield store
+        await store.aclose()
+"""
+
+from mica.testing.store_commits import CommitContract
+from mica.testing.store_memory import MemoryContract
+from mica.testing.store_races import RaceContract
+from mica.testing.store_search import SearchContract
+
+
+class StoreContract(CommitContract, MemoryContract, RaceContract, SearchContract):
+    """A store forgets nothing that matters, does all of a commit or nothing, and lets nobody overtake a revocation."""

@@ -1,0 +1,34 @@
+"""Hostile tokens: what no token provisioner may accept, each by name (RFC 8725, and what went wrong elsewhere).
+
+Nearly every hostile token is signed with the rightful key, so that the poison alone can be at fault. A case is made
+only where the good token has the member that it spoils: a provisioner that does not look at ``kid`` is not asked to
+judge one.
+"""
+
+from mica.testing import hostile_claims, hostile_headers, hostile_shapes
+from mica.testing.makers import ABSENT, Maker, SigningKey, encode, sign
+
+__all__ = ["ABSENT", "Maker", "SigningKey", "encode", "hostile_tokens", "sign"]
+
+
+def hostile_tokens(maker: Maker) -> dict[str, str]:
+    """Every hostile token that applies to ``maker``, by the name of what is wrong with it."""
+    families = (
+        hostile_headers.algorithms,
+        hostile_headers.embedded_keys,
+        hostile_headers.key_ids,
+        hostile_headers.extensions,
+        hostile_claims.times,
+        hostile_claims.identities,
+        hostile_claims.audiences,
+        hostile_claims.san_claims,
+        hostile_claims.confirmations,
+        hostile_shapes.signatures,
+        hostile_shapes.structures,
+        hostile_shapes.encodings,
+        hostile_shapes.documents,
+    )
+    cases = [case for family in families for case in family(maker)]
+    corpus = dict(cases)
+    assert len(corpus) == len(cases), "two hostile tokens have one name"
+    return corpus

@@ -1,0 +1,1 @@
+"""The HTTPS API: routes and their wire shapes, limits, TLS, worker processes and their supervisor."""

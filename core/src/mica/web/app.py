@@ -1,0 +1,90 @@
+"""The ASGI application: one request in, one answer out, one line in the log, one id in all three."""
+
+import asyncio
+import logging
+import re
+import time
+from uuid import uuid4
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from mica import logs
+from mica.authority import Authority
+from mica.errors import MicaError, Unavailable
+from mica.web import certificates, pages, provisioners
+from mica.web.answers import failure, note, noted
+from mica.web.routing import RoutingTable
+
+_log = logging.getLogger("mica.access")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_ID_HEADERS = (b"x-request-id", b"x-smallstep-id")
+_CLIENT_GONE = 499  # as nginx logs it
+
+
+def create_app(authority: Authority) -> "Application":
+    """The HTTP API of ``authority``."""
+    modules = (certificates, pages, provisioners)
+    return Application(RoutingTable(route for module in modules for route in module.routes(authority)))
+
+
+class Application:
+    """Answers every request that the routing table knows, and every failure as the error table says."""
+
+    def __init__(self, table: RoutingTable) -> None:
+        self._table = table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI. The answer has the request's id; the access line has both."""
+        started = time.perf_counter()
+        identifier = _identify(scope["headers"])
+        logs.request_id.set(identifier.decode())
+        request = Request(scope, receive)
+        response = await self._answer(request)
+        if response is not None:
+            response.raw_headers.append((b"x-request-id", identifier))
+            await response(scope, receive, send)
+        _account(request, _CLIENT_GONE if response is None else response.status_code, time.perf_counter() - started)
+
+    async def _answer(self, request: Request) -> Response | None:
+        """The answer, None when the client has gone. Nothing is raised."""
+        try:
+            return await self._table.answer(request)
+        except MicaError as error:
+            cause = error.__cause__
+            note(request, error=str(error), cause=f"{type(cause).__name__}: {cause}" if cause else None)
+            return failure(error)
+        except ClientDisconnect:
+            return None
+        except asyncio.CancelledError:
+            # Only the end of the grace period cancels a request. Its connection is told, then closed.
+            return failure(Unavailable("the server is shutting down"))
+        except Exception as error:
+            _log.exception("a request failed in a way that nobody foresaw; please report this")
+            return failure(error)
+
+
+def _identify(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """The id that the client chose when it is a plain one, else a new one (RFC 9562 §5.4)."""
+    for name, value in headers:
+        if name in _ID_HEADERS and _REQUEST_ID.fullmatch(value):
+            return value
+    return str(uuid4()).encode()
+
+
+def _account(request: Request, status: int, seconds: float) -> None:
+    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+    if not _log.isEnabledFor(level):
+        return
+    scope = request.scope
+    client = scope.get("client")
+    facts = logs.fields(
+        method=scope["method"],
+        path=scope["path"],
+        status=status,
+        milliseconds=round(seconds * 1000, 1),
+        remote=client[0] if client else None,
+        **noted(request),
+    )
+    _log.log(level, "request", extra=facts)

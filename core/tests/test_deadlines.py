@@ -1,0 +1,70 @@
+"""A deadline that is armed only when there is something to wait for."""
+
+import asyncio
+
+import pytest
+
+from mica.deadlines import within
+
+
+async def test_what_does_not_wait_is_given_at_once() -> None:
+    async def answer() -> int:
+        return 7
+
+    assert await within(0.0, answer()) == 7
+
+
+async def test_what_waits_in_time_is_given() -> None:
+    async def answer() -> int:
+        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0.001)
+        return await asyncio.gather(asyncio.sleep(0, 7))
+
+    assert await within(5.0, answer()) == [7]
+
+
+async def test_what_waits_too_long_is_cancelled() -> None:
+    ended = []
+
+    async def answer() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, answer())
+    assert ended == [True]
+
+
+async def test_what_is_raised_is_raised_before_and_after_waiting() -> None:
+    async def at_once() -> None:
+        raise LookupError("at once")
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("later")
+
+    for failing in (at_once, later):
+        with pytest.raises(LookupError):
+            await within(5.0, failing())
+
+
+async def test_a_cancelled_caller_cancels_what_it_waits_for() -> None:
+    ended = asyncio.Event()
+
+    async def answer() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            ended.set()
+            raise
+
+    task = asyncio.create_task(within(60.0, answer()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()

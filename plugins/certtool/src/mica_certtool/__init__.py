@@ -1,0 +1,1 @@
+"""Commands that create and read certificate files. Each is imported when it is called."""

@@ -1,0 +1,47 @@
+"""The reference page of ca.toml says what the code says."""
+
+import importlib.util
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from mica.config import structure_core
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_dataclasses_say(generate: ModuleType) -> None:
+    written = (DOCS / "configuration.md").read_text()
+    assert written == generate.configuration(), "write it again with: make docs"
+
+
+def test_the_example_has_no_mistake() -> None:
+    example = (DOCS / "configuration.md").read_text().partition("```toml\n")[2].partition("```")[0]
+    _, faults = structure_core(tomllib.loads(example))
+    assert faults == []
+
+
+def test_every_plugin_of_the_repository_is_on_the_page() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    for project in (DOCS.parent / "plugins").glob("*/pyproject.toml"):
+        described = tomllib.loads(project.read_text())["project"]
+        if "mica" in described.get("entry-points", {}):
+            assert f"From `{described['name']}`." in page
+
+
+def test_every_field_is_explained() -> None:
+    rows = [line for line in (DOCS / "configuration.md").read_text().splitlines() if line.startswith("| `")]
+    assert len(rows) > 20
+    assert [row for row in rows if row.rstrip(" |").endswith(("required", "|")) or row.endswith("| |")] == []
