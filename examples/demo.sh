@@ -6,7 +6,9 @@ set -euo pipefail
 work=$(mktemp -d "${TMPDIR:-/tmp}/mica-demo.XXXXXX")
 pids=()
 stop() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+    # What is stopped by a signal ends with a failure, which must not end this function (set -e).
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap stop EXIT

@@ -54,7 +54,8 @@ class Assembly:
                 self.hooks.register(name, plugin)
         for where, kind, table in self.tables("register_extensions", "plugin", self.settings.core.plugin):
             with self.noting(where):
-                self.hooks.register(kind.name, kind.build(structure(kind.config, table, where), self.context()))
+                extension = kind.build(structure(kind.config, table, where), self.context())
+                self.hooks.register(kind.name, extension, part=" (extension)")
 
     def kinds(self, hook: str) -> dict[str, Kind[Any]]:
         """What the plugins offer through ``hook``, by name."""

@@ -63,14 +63,14 @@ async def check(authority: Authority, draft: Draft) -> Approval:
     tbs, grant, request = draft.tbs, draft.grant, draft.request
     encoded = tbs.der
     (permit,) = grant.permits
+    # In this order: what lint finds repeats what is objected to in the request, in the words of the standard; and only
+    # a certificate in which it finds nothing can be read without surprises.
     if isinstance(permit, SignX509) and isinstance(request, SignRequest):
-        reasons = _sign_objections(draft, permit, request)
+        reasons = _sign_objections(draft, permit, request) or _lint(draft) or _excess(tbs, request.csr, permit)
     elif isinstance(permit, Renew) and isinstance(request, RenewRequest):
-        reasons = _renewal_objections(draft, request)
+        reasons = _lint(draft) or _renewal_objections(draft, request)
     else:
         raise Refused("the grant does not permit this certificate")
-    # Findings repeat what is objected to already, in the words of the standard.
-    reasons = reasons or lint(tbs, draft.issuer.certificate, above=draft.issuer.above)
     reasons += await authority.hooks.objections(request if isinstance(request, SignRequest) else None, tbs, grant)
     if reasons:
         raise Refused(*reasons)
@@ -80,12 +80,16 @@ async def check(authority: Authority, draft: Draft) -> Approval:
     )
 
 
+def _lint(draft: Draft) -> list[str]:
+    return lint(draft.tbs, draft.issuer.certificate, above=draft.issuer.above)
+
+
 def _sign_objections(draft: Draft, permit: SignX509, request: SignRequest) -> list[str]:
-    csr, tbs = request.csr, draft.tbs
-    reasons = _request_objections(csr, permit)
-    valid = Validity(not_before=tbs.not_before, not_after=tbs.not_after)
-    reasons += validity.check(valid, permit, draft.claims, draft.issuer, draft.now)
-    return reasons or _excess(tbs, csr, permit)
+    """Where the request asks for something else than the grant and the claims permit."""
+    valid = Validity(not_before=draft.tbs.not_before, not_after=draft.tbs.not_after)
+    return _request_objections(request.csr, permit) + validity.check(
+        valid, permit, draft.claims, draft.issuer, draft.now
+    )
 
 
 def _request_objections(csr: CSR, permit: SignX509) -> list[str]:
@@ -93,8 +97,9 @@ def _request_objections(csr: CSR, permit: SignX509) -> list[str]:
     reasons = []
     if permit.confirmation is not None and permit.confirmation != csr.digest:
         reasons.append(f'certificate request fingerprint does not match "{permit.confirmation.hex()}"')
-    if permit.common_names is not None and csr.common_name and csr.common_name not in permit.common_names:
-        wanted = _listed(sorted(permit.common_names))
+    allowed = None if permit.common_names is None else {"", permit.subject_common_name} | permit.common_names
+    if allowed is not None and csr.common_name not in allowed:
+        wanted = _listed(sorted(allowed - {""}))
         reasons.append(
             f"certificate request does not contain the valid common name - got {csr.common_name}, want {wanted}"
         )

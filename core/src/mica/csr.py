@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from mica import der, names
 from mica.errors import MalformedRequest, Refused
 from mica.keyrules import check_public_key
-from mica.pkix import SubjectPublicKey, subject_alternative_names
+from mica.pkix import UNREADABLE, SubjectPublicKey, subject_alternative_names
 from mica.requests import CSR
 
 MAX_CSR_BYTES = 64 * 1024
@@ -56,7 +56,7 @@ def parse_csr(octets: bytes) -> CSR:
             names=_names(request),
             digest=hashlib.sha256(octets).digest(),
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, OverflowError) as error:
+    except UNREADABLE as error:
         # pyca reads lazily: any part can turn out not to be what it should.
         raise MalformedRequest("invalid csr") from error
 

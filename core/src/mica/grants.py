@@ -80,7 +80,7 @@ class SignX509:
     names: Exactly | Within | AsRequested
     csr_names: CSRNames = CSRNames.MUST_MATCH
     common_names: frozenset[str] | None = frozenset()
-    """The CNs that the CSR may have, besides none; None: its CN is ignored."""
+    """The CNs that the CSR may have besides none and ``subject_common_name``; None: its CN is ignored."""
     confirmation: bytes | None = None
     """SHA-256 of the DER of the only CSR that may be used (``cnf``, ``x5rt#S256``)."""
     not_before: datetime | None = None

@@ -55,17 +55,22 @@ class Hooks:
         self._manager.add_hookspecs(hookspecs)
         self._implementations: dict[str, list[Implementation]] = {name: [] for name in hook_names()}
 
-    def register(self, name: str, plugin: object) -> None:
-        """``plugin`` is asked from now on, under ``name``; raises ConfigError with everything that is wrong with it."""
+    def register(self, name: str, plugin: object, *, part: str = "") -> None:
+        """``plugin`` is asked from now on, under ``name``; raises ConfigError with everything that is wrong with it.
+
+        ``part`` tells an object that the plugin ``name`` has built from the plugin itself.
+        """
         faults, functions = _examine(plugin)
         if not functions and not faults:
             faults.append("implements no hook; mark its functions with mica.hookimpl")
         if faults:
             raise ConfigError(f"plugin {name}: {fault}" for fault in faults)
         try:
-            self._manager.register(plugin, name)
-        except (pluggy.PluginValidationError, ValueError) as error:
+            self._manager.register(plugin, name + part)
+        except pluggy.PluginValidationError as error:
             raise ConfigError([f"plugin {name}: {str(error).splitlines()[-1].strip()}"]) from error
+        except ValueError as error:
+            raise ConfigError([f"plugin {name}: is registered already"]) from error
         self._adopt(name, plugin, functions)
 
     def _adopt(self, name: str, plugin: object, functions: set[str]) -> None:

@@ -123,9 +123,9 @@ def ordered(names: Iterable[x509.GeneralName]) -> tuple[x509.GeneralName, ...]:
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    if ":" not in text and not text[-1:].isdigit():
-        return None  # an IPv4 address ends in a digit; to have ipaddress find that out is slow
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" not in bare and not bare[-1:].isdigit():
+        return None  # an IPv4 address ends in a digit; to have ipaddress find that out is slow
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:

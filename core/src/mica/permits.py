@@ -47,8 +47,8 @@ def _sign_members(permit: SignX509) -> Iterator[tuple[str, bool]]:
     yield "confirmation", permit.confirmation is None or isinstance(permit.confirmation, bytes)
     yield "not_before", _is_moment(permit.not_before)
     yield "not_after", _is_moment(permit.not_after)
-    # RFC 5280 §4.2.1.12: at least one. A certificate without the extension would be good for anything.
-    yield "extended_key_usages", bool(permit.extended_key_usages) and _are(x509.ObjectIdentifier, permit.extended_key_usages)
+    usages = permit.extended_key_usages  # RFC 5280 §4.2.1.12: at least one
+    yield "extended_key_usages", bool(usages) and _are(x509.ObjectIdentifier, usages)
     yield "ca", isinstance(permit.ca, bool)
     yield "signer", isinstance(permit.signer, str)
 

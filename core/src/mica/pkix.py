@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import cast
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -20,6 +21,12 @@ from mica import der
 from mica.errors import MalformedRequest
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+
+#: What pyca raises, sooner or later, for a certificate or a request in which something is not what it should be.
+UNREADABLE: tuple[type[Exception], ...] = (
+    ValueError, TypeError, OverflowError, UnsupportedAlgorithm,
+    x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
 
 _SAN_TAGS = {x509.RFC822Name: 0x81, x509.DNSName: 0x82, x509.UniformResourceIdentifier: 0x86}
 _IP_TAG = 0x87

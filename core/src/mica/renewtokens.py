@@ -1,7 +1,6 @@
 """A renew token: a JWT signed by the key of the very certificate that it asks to renew, which stands in its header."""
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from mica.audiences import Audiences
 from mica.errors import Unauthorized, Untimely
 from mica.grants import OneTime, Operation
 from mica.keyrules import check_public_key
+from mica.pkix import UNREADABLE
 from mica.tokens import LEEWAY, UnverifiedToken
 
 ISSUER = "step-ca-client/1.0"
@@ -71,8 +71,12 @@ def _leaf(token: UnverifiedToken) -> x509.Certificate:
     if not isinstance(chain, list) or not 0 < len(chain) <= MAX_CHAIN or not isinstance(chain[0], str):
         raise _invalid(f"header {HEADER} must hold the certificate")
     try:
-        return x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
-    except (ValueError, binascii.Error) as error:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
+        # pyca reads lazily, and anybody can have made this certificate.
+        certificate.issuer.public_bytes()
+        certificate.subject.public_bytes()
+        return certificate
+    except UNREADABLE as error:
         raise _invalid(f"header {HEADER} does not hold a certificate") from error
 
 

@@ -32,7 +32,7 @@ def compose(request: SignRequest, permit: SignX509, claims: Claims, issuer: Issu
     if start is None:
         start = max(filter(None, (now - issuer.backdate, permit.not_before, issuer.certificate.not_valid_before_utc)))
     if end is None:
-        default = base + claims.default_tls_cert_duration
+        default = _resolved(claims.default_tls_cert_duration, base)
         end = min(filter(None, (default, permit.not_after, issuer.certificate.not_valid_after_utc)))
     return Validity(not_before=_whole(start), not_after=_whole(end))
 

@@ -121,7 +121,7 @@ class Folder:
     """A CA's folder: root, intermediate, keys, ``ca.toml``."""
 
     path: Path
-    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    keys: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
     names: tuple[str, ...] = ("admin",)
     plugins: tuple[str, ...] = ()
     jwe: str = "eyJhbGciOiJQQkVTMi1IUzI1NitBMTI4S1cifQ.a.b.c.d"
@@ -152,13 +152,17 @@ class Folder:
     def configure(self, *names: str) -> None:
         """``ca.toml`` has these provisioners."""
         self.names = names or self.names
-        numbers = self.key.public_key().public_numbers()
         text = CONFIG.format(plugins="".join(f', "{name}"' for name in self.plugins))
         for name in self.names:
+            numbers = self.key(name).public_key().public_numbers()
             text += PROVISIONER.format(
                 name=name, x=coordinate(numbers.x), y=coordinate(numbers.y), kid=f"{name}-kid", jwe=self.jwe
             )
         self.config.write_text(text)
+
+    def key(self, name: str) -> ec.EllipticCurvePrivateKey:
+        """The key of the provisioner of that name."""
+        return self.keys.setdefault(name, ec.generate_private_key(ec.SECP256R1()))
 
     def token(self, subject: str, *, path: str = "/1.0/sign", provisioner: str = "admin", **claims: Any) -> str:
         """A token as step makes it, by PyJWT."""
@@ -167,7 +171,7 @@ class Folder:
             "iss": provisioner, "sub": subject, "aud": f"https://localhost{path}", "iat": now, "nbf": now,
             "exp": now + 300, "jti": uuid4().hex, **claims,
         }  # fmt: skip
-        return jwt.encode(payload, self.key, algorithm="ES256", headers={"kid": f"{provisioner}-kid"})
+        return jwt.encode(payload, self.key(provisioner), algorithm="ES256", headers={"kid": f"{provisioner}-kid"})
 
     def request(self, name: str, key: ec.EllipticCurvePrivateKey | None = None, **members: Any) -> dict[str, Any]:
         """The body of ``/sign`` for ``name``."""
@@ -217,7 +221,7 @@ class Service:
         """The first true answer of ``what``."""
         end = time.monotonic() + seconds
         while not (answer := what()):
-            assert time.monotonic() < end, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()[-5000:]
             time.sleep(0.02)
         return answer
 
@@ -250,9 +254,12 @@ class Service:
         *,
         identity: Path | None = None,
         headers: dict[str, str] | None = None,
+        timeout: float = 30,
     ) -> Answer:
         """One request on a connection of its own; ``body`` is sent as JSON unless it is bytes."""
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.context(identity))
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=timeout, context=self.context(identity)
+        )
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         with contextlib.closing(connection):
             connection.request(method, path, data, headers or {})

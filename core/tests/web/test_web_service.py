@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-QUICK = {"first_delay": 0.1, "stall": 1.5}
+QUICK = {"first_delay": 0.1, "stall": 4}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def replaced(service: Any, before: set[int], gone: int = 1) -> set[int]:
 
 
 @contextlib.contextmanager
-def others_are_served(service: Any, *, lost: int) -> Iterator[None]:
+def others_are_served(service: Any, *, lost: int, patience: float = 30) -> Iterator[None]:
     """Meanwhile, requests on new connections are answered, but for those ``lost`` that met the worker as it fell."""
     failures: list[Exception] = []
     answers: list[int] = []
@@ -49,7 +49,7 @@ def others_are_served(service: Any, *, lost: int) -> Iterator[None]:
     def ask() -> None:
         while not stop.is_set():
             try:
-                answers.append(service.ask("GET", "/health").status)
+                answers.append(service.ask("GET", "/health", timeout=patience).status)
             except (OSError, http.client.HTTPException) as error:
                 failures.append(error)
             time.sleep(0.005)
@@ -57,13 +57,15 @@ def others_are_served(service: Any, *, lost: int) -> Iterator[None]:
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
-    service.wait(lambda: len(answers) > 20)
-    before = len(answers)
-    yield
-    meanwhile = len(answers) - before
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        service.wait(lambda: len(answers) > 20)
+        before = len(answers)
+        yield
+        meanwhile = len(answers) - before
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert meanwhile > 0 and set(answers) == {200}
     assert len(failures) <= lost, failures
 
@@ -103,7 +105,7 @@ def test_a_worker_that_a_plugin_ends_is_replaced(service: Any) -> None:
 
 def test_a_worker_that_a_plugin_holds_up_is_ended_and_its_stack_names_the_plugin(service: Any) -> None:
     before = service.workers()
-    with others_are_served(service, lost=4), pytest.raises(OSError):
+    with others_are_served(service, lost=8, patience=1), pytest.raises(OSError):
         service.ask("POST", "/sign", service.folder.request("hang.example"))
     replaced(service, before)
     assert any("stood still" in line["reason"] for line in service.lines("a worker ended"))

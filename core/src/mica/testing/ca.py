@@ -74,6 +74,11 @@ class TestCA:
             provisioner_key=provisioner_key,
         )
 
+    @property
+    def root_fingerprint(self) -> str:
+        """Hex SHA-256 of the root's DER, as a token's ``sha`` has it."""
+        return self.root.fingerprint(hashes.SHA256()).hex()
+
     def authority(self, plugins: Mapping[str, object] | None = None) -> Authority:
         """The authority that the folder describes, not started, with this CA's clock."""
         return Authority.assemble(load(self.directory / "ca.toml"), plugins=plugins, now=self.clock)

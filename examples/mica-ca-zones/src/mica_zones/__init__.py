@@ -1,0 +1,49 @@
+"""Certificates only for names in the zones that the operator named."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography import x509
+
+from mica import Context, Event, Issued, Kind, TBSCertificate, hookimpl, kind
+
+_log = logging.getLogger("mica_zones")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonesConfig:
+    """``[plugin.zones]``."""
+
+    allow: tuple[str, ...] = field(metadata={"help": "DNS zones whose names may be certified, the zones' own included"})
+
+
+class Zones:
+    """The policy, and a listener that tells what became of it."""
+
+    def __init__(self, config: ZonesConfig, context: Context) -> None:
+        self._zones = tuple(zone.lower().strip(".") for zone in config.allow)
+
+    @hookimpl
+    def refuse_x509(self, tbs: TBSCertificate) -> str | None:
+        """Why the certificate must not be issued: its first name that lies outside of every zone."""
+        outside = [name for name in tbs.names if not self._holds(name)]
+        return f"{outside[0].value} is in none of the zones {', '.join(self._zones)}" if outside else None
+
+    @hookimpl
+    def notify(self, event: Event) -> None:
+        """A line in the log for each certificate."""
+        if isinstance(event, Issued):
+            _log.info("issued for %s", ", ".join(event.issuance.names))
+
+    def _holds(self, name: x509.GeneralName) -> bool:
+        return isinstance(name, x509.DNSName) and any(
+            name.value == zone or name.value.endswith(f".{zone}") for zone in self._zones
+        )
+
+
+@hookimpl
+def register_extensions() -> Iterable[Kind[Any]]:
+    """The kind that ``[plugin.zones]`` configures."""
+    return [kind("zones", ZonesConfig, Zones)]

@@ -1,0 +1,166 @@
+"""Who imports what, in real processes: a client pays for no server, a server for no plugin that it was not given.
+
+A finder at the head of ``sys.meta_path`` writes down every module that is looked for, whoever asks and however.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mica.testing.ca import TestCA
+from mica.testing.exchange import obtain, token
+from mica.testing.plugins import enable, install
+from mica.testing.service import Service, free_port, served
+
+RECORDER = """
+import os, sys
+
+class Recorder:
+    def find_spec(self, name, path=None, target=None):
+        with open(os.path.join(os.environ["RECORD"], str(os.getpid())), "a") as file:
+            file.write(name + "\\n")
+
+sys.meta_path.insert(0, Recorder)
+Recorder.find_spec = Recorder().find_spec
+"""
+STRANGER = """
+from mica import hookimpl
+
+@hookimpl
+def refuse_x509(request, tbs, grant):
+    return None
+"""
+#: What no client imports: parts of the server, and what only they need.
+SERVER = {
+    "mica.web", "mica.authority", "mica.hooks", "mica.hookspecs", "mica.issuance", "mica.renewal", "mica.revocation",
+    "mica.ceiling", "mica.lint", "mica.registry", "mica.config", "mica.structuring", "mica.assembly", "mica.testing",
+    "pluggy", "asyncio", "starlette", "uvicorn", "uvloop", "httptools", "anyio", "jwt", "cattrs", "tomlkit", "jwcrypto",
+    "sqlite3", "multiprocessing", "importlib.metadata", "rich", "attrs",
+    "mica_x509signer", "mica_filekeys", "mica_storage_sqlite",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH: the recorder, and a stranger's plugin."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "sitecustomize.py").write_text(RECORDER)
+    module = tmp_path_factory.mktemp("source") / "stranger.py"
+    module.write_text(STRANGER)
+    install(site, module)
+    return site
+
+
+def recorded(folder: Path) -> dict[int, set[str]]:
+    """The modules that each process has imported, by process id."""
+    return {int(file.name): set(file.read_text().split()) for file in folder.iterdir()}
+
+
+def found_in(modules: set[str], unwanted: set[str]) -> set[str]:
+    """The modules that are one of these, or within one of them."""
+    return {name for name in modules if any(name == one or name.startswith(f"{one}.") for one in unwanted)}
+
+
+@pytest.fixture
+def imports(site: Path, tmp_path: Path) -> Callable[..., set[str]]:
+    """What ``mica`` imports when it does what it is told, in an empty MICAPATH."""
+
+    def run(*arguments: str | Path) -> set[str]:
+        record = tmp_path / f"record-{time.monotonic_ns()}"
+        record.mkdir()
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
+        environment = clean | {"PYTHONPATH": str(site), "RECORD": str(record), "MICAPATH": str(tmp_path / "none")}
+        mica = Path(sys.executable).with_name("mica")
+        result = subprocess.run(
+            [mica, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert result.returncode == 0, result.stderr
+        (modules,) = recorded(record).values()
+        assert "mica.cli" in modules
+        return modules
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with served(TestCA.found(tmp_path_factory.mktemp("ca"), port=free_port()), workers=1) as running:
+        yield running
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("ca", "--help"), ("version",)], ids=" ".join)
+def test_help_imports_no_server_and_no_cryptography(
+    imports: Callable[..., set[str]], arguments: tuple[str, ...]
+) -> None:
+    modules = imports(*arguments)
+    unwanted = SERVER | {"cryptography", "ssl", "http.client", "json", "mica_jwk", "mica_certtool", "stranger"}
+    assert found_in(modules, unwanted) == set()
+
+
+def test_a_certificate_by_token_imports_no_server_and_no_plugin(
+    imports: Callable[..., set[str]], service: Service, tmp_path: Path
+) -> None:
+    fingerprint = service.ca.root.fingerprint(service.ca.root.signature_hash_algorithm or pytest.fail()).hex()
+    ott = token(service, "svc.example", sans=["svc.example"], sha=fingerprint)
+    modules = imports("ca", "certificate", "--token", ott, "svc.example", tmp_path / "svc.crt", tmp_path / "svc.key")
+    assert (tmp_path / "svc.crt").exists()
+    assert found_in(modules, SERVER | {"mica_jwk", "mica_certtool", "stranger"}) == set()
+
+
+def test_renewal_imports_no_server_and_no_plugin(
+    imports: Callable[..., set[str]], service: Service, tmp_path: Path
+) -> None:
+    held = obtain(service, tmp_path, "svc.example")
+    there = ("--ca-url", service.ca.url, "--root", service.root_file)
+    modules = imports("ca", "renew", "--force", *there, held.certificate, held.key)
+    assert found_in(modules, SERVER | {"mica_jwk", "mica_certtool", "stranger"}) == set()
+
+
+def test_inspection_imports_its_own_plugin_alone(
+    imports: Callable[..., set[str]], service: Service, tmp_path: Path
+) -> None:
+    held = obtain(service, tmp_path, "svc.example")
+    modules = imports("certificate", "inspect", "--short", held.certificate)
+    assert "mica_certtool" in modules
+    assert found_in(modules, SERVER | {"mica_jwk", "stranger"}) == set()
+
+
+def test_a_plugin_that_is_taken_out_of_the_configuration_is_not_imported_by_the_next_workers(
+    site: Path, tmp_path: Path
+) -> None:
+    record = tmp_path / "record"
+    record.mkdir()
+    ca = TestCA.found(tmp_path / "ca", port=free_port())
+    without = (ca.directory / "ca.toml").read_text()
+    enable(ca, "stranger")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(site))
+        environment.setenv("RECORD", str(record))
+        with served(ca, workers=2) as service:
+            old = set(service.workers())
+            assert all("stranger" in recorded(record)[pid] for pid in old)
+            (ca.directory / "ca.toml").write_text(without)
+            service.process.send_signal(signal.SIGHUP)
+            new = _next_workers(service, old)
+            modules = recorded(record)
+            for pid in new:
+                assert "mica_jwk" in modules[pid] and "mica.web.worker" in modules[pid]
+                assert found_in(modules[pid], {"stranger", "mica_certtool", "mica.cli.ca", "mica.testing"}) == set()
+            supervisor = modules[service.process.pid]
+            assert found_in(supervisor, {"stranger", "mica_jwk", "mica_x509signer", "mica_storage_sqlite"}) == set()
+
+
+def _next_workers(service: Service, old: set[int]) -> set[int]:
+    """The workers of the next generation, when the old ones are gone."""
+    for _ in range(600):
+        workers = set(service.workers())
+        if len(workers) == 2 and not workers & old:
+            return workers
+        time.sleep(0.05)
+    raise AssertionError(service.log.read_text())
