@@ -29,21 +29,12 @@ class URL(click.ParamType):  # type: ignore[type-arg]  # not generic before clic
     name = "url"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from urllib.parse import urlsplit  # not every command has a URL
+        from mica.client.urls import normalize  # not every command has a URL
 
-        text = value.strip()
-        if "://" not in text:
-            text = f"https://[{text}]" if text.count(":") > 1 and "[" not in text else f"https://{text}"
         try:
-            parts = urlsplit(text)
-            parts.port  # noqa: B018 - parsing it is the check
-        except ValueError:
-            self.fail(f"{value!r} is not a URL such as https://ca.example:8443", param, ctx)
-        if parts.scheme != "https":
-            self.fail(f"{value!r}: a CA is reached by https only", param, ctx)
-        if not parts.hostname or parts.username or not text.isprintable() or " " in text:
-            self.fail(f"{value!r} is not a URL such as https://ca.example:8443", param, ctx)
-        return f"https://{parts.netloc}"
+            return normalize(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class TimeOrDuration(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4

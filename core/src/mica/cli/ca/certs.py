@@ -1,7 +1,6 @@
 """``mica ca certs list`` and ``show``: what the CA has issued, on its own host."""
 
 import asyncio
-import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from mica.cli.ca import certs_layout
 from mica.cli.ca.configuration import ca_config, read_settings
 from mica.cli.console import json_text, product, report, say, wants_json
 from mica.cli.errors import CLIError, Usage
+from mica.cli.serials import parse_serial
 
 if TYPE_CHECKING:
     from mica.config import Settings
@@ -33,11 +33,10 @@ class SerialNumber(click.ParamType[int]):
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        if re.fullmatch(r"[0-9]{1,49}", value):
-            return int(value)
-        if re.fullmatch(r"0[xX][0-9a-fA-F]{1,40}", digits := value.replace(":", "")):
-            return int(digits, 16)
-        raise click.BadParameter(f"{value!r} is not a serial number: decimal, or hexadecimal with 0x", ctx, param)
+        try:
+            return parse_serial(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
 
 
 def _filter(*names: str, **attributes: Any) -> Callable[[options.Command], options.Command]:

@@ -8,11 +8,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from mica import names
-from mica.cli.ca.unreadable import UNREADABLE
 from mica.cli.console import chosen, report, wants_json
 from mica.client import Issued, NotTheCA
 from mica.client.renewtoken import common_name
-from mica.pkix import subject_alternative_names
+from mica.pkix import UNREADABLE, subject_alternative_names
 
 #: Keys and, as step has it and scripts expect it, certificates: for their owner alone.
 MODE = 0o600

@@ -7,13 +7,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mica.cli.ca.unreadable import UNREADABLE
 from mica.cli.errors import FileProblem
 from mica.cli.files import read_input
 from mica.cli.keys import key_pem, read_key
 from mica.client import Identity
 from mica.clock import system_clock
 from mica.keyfiles import PrivateKey
+from mica.pkix import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from mica.cli.ca.desk import given
 from mica.cli.console import chosen, report, say, wants_json
 from mica.cli.errors import Usage
 from mica.cli.options import FILE
+from mica.cli.serials import parse_serial
 from mica.client import Refused
 
 #: RFC 5280 §5.3.1.
@@ -64,7 +65,7 @@ def revoke(
             raise Usage("flag '--cert' is incompatible with SERIAL and '--token': the certificate says which it is")
         number, connection, again = _by_key(cert, key, password_file, ca_url, root, code, reason)
     else:
-        number = parse_serial(serial or "")
+        number = usable_serial(serial or "")
         password = given(provisioner_password_file or password_file)
         connection, again = _by_token(number, token, provisioner, password, ca_url, root, code, reason)
     say(f"Certificate with Serial Number {number} " + ("was revoked already." if again else "has been revoked."))
@@ -73,17 +74,15 @@ def revoke(
         report({"serial_number": str(number), "ca_url": connection.url, "status": "revoked", "already": again})
 
 
-def parse_serial(text: str) -> int:
-    """A serial number, decimal or hexadecimal with ``0x``; raises Usage."""
-    digits = text.replace(":", "") if text.lower().startswith("0x") else text
-    if re.fullmatch(r"[0-9]{1,49}", digits):
-        return int(digits)
-    if re.fullmatch(r"0[xX][0-9a-fA-F]{1,40}", digits):
-        return int(digits, 16)
-    raise Usage(
-        f"{text!r} is not a serial number" if text else "missing argument 'SERIAL'",
-        hint="decimal, or hexadecimal with 0x; or name the certificate with --cert and its key with --key",
-    )
+def usable_serial(text: str) -> int:
+    """The serial number in ``text``; raises Usage."""
+    try:
+        return parse_serial(text)
+    except ValueError as error:
+        raise Usage(
+            str(error) if text else "missing argument 'SERIAL'",
+            hint="give the serial number, or name the certificate with --cert and its key with --key",
+        ) from error
 
 
 def _by_key(

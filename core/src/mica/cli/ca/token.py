@@ -11,7 +11,7 @@ from mica.cli.ca import csrs, identities, ordering
 from mica.cli.ca.connection import connect, read_roots, reported, root_fingerprint
 from mica.cli.ca.delivery import MODE
 from mica.cli.ca.desk import given
-from mica.cli.ca.revoke import parse_serial
+from mica.cli.ca.revoke import usable_serial
 from mica.cli.console import product, warn
 from mica.cli.errors import FileProblem, Usage
 from mica.cli.files import settle, write_atomic
@@ -82,7 +82,7 @@ def token(
     else:
         wanted = ordering.order(
             Operation.X509_REVOKE if revoke else Operation.X509_SIGN,
-            str(parse_serial(subject or "")) if revoke else subject or "",
+            str(usable_serial(subject or "")) if revoke else subject or "",
             ca_url,
             sans=() if revoke else sans or (subject or "",),
             not_before=start,

@@ -1,0 +1,19 @@
+"""Serial numbers as people write them."""
+
+import re
+
+_DECIMAL = re.compile(r"[0-9]{1,49}", re.ASCII)
+_HEXADECIMAL = re.compile(r"0x[0-9a-f]{1,40}", re.ASCII | re.IGNORECASE)
+
+
+def parse_serial(text: str) -> int:
+    """A serial number, decimal or hexadecimal with ``0x``, colons allowed (RFC 5280 §4.1.2.2: at most 20 octets).
+
+    Raises ValueError that says what it must be.
+    """
+    digits = text.replace(":", "") if text.lower().startswith("0x") else text
+    if _DECIMAL.fullmatch(digits):
+        return int(digits)
+    if _HEXADECIMAL.fullmatch(digits):
+        return int(digits, 16)
+    raise ValueError(f"{text!r} is not a serial number: decimal, or hexadecimal with 0x")
