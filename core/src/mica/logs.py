@@ -4,6 +4,7 @@ Whatever comes from outside is escaped: a line never holds a control character, 
 ASCII. Bodies, headers, tokens and keys are not hidden here; they are never handed in.
 """
 
+import asyncio
 import json
 import logging
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal, TextIO
@@ -27,7 +29,7 @@ _FRAMES = 12
 
 def configure(form: LogFormat = "text", *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Every logger of this process, uvicorn's included, writes lines of this form to ``stream`` (standard error)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = TurnHandler(stream or sys.stderr)
     handler.setFormatter(JSONFormatter() if form == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -35,6 +37,7 @@ def configure(form: LogFormat = "text", *, stream: TextIO | None = None, level: 
     logging.raiseExceptions = False  # a closed standard error must not break a request
     # What no line shows is not looked up for every request.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # as logging's own guide to optimisation has it
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers[:] = []
@@ -45,6 +48,40 @@ def configure(form: LogFormat = "text", *, stream: TextIO | None = None, level: 
 def fields(**values: object) -> dict[str, Mapping[str, object]]:
     """What to give as ``extra=`` so that the line carries these fields; None and empty ones are left out."""
     return {"fields": {name: value for name, value in values.items() if value is not None and value != ""}}
+
+
+class TurnHandler(logging.Handler):
+    """Writes lines to ``stream``: at once, or, in an event loop, what one turn of it has logged, together.
+
+    A line above INFO is written at once, with those before it: the process may be about to end.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The line will be written."""
+        try:
+            self._lines.append(self.format(record))
+            if record.levelno > logging.INFO:
+                self.flush()
+            elif len(self._lines) == 1:
+                asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:  # no event loop in this thread
+            self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Every line is in the stream."""
+        with self.lock or nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                with suppress(OSError, ValueError):  # a closed standard error must not break a request
+                    self._stream.write("\n".join([*lines, ""]))
+                    self._stream.flush()
 
 
 class TextFormatter(logging.Formatter):

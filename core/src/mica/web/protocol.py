@@ -21,6 +21,7 @@ from mica import logs
 from mica.web.answers import error_answer
 
 _log = logging.getLogger("mica.access")
+_INTERIM = b"HTTP/1.1 1"  # 100 Continue comes before the answer (RFC 9110 §15.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +125,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= self.limits.pipelined:
             self._stop(HTTPStatus.TOO_MANY_REQUESTS)
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # its answer has no body to wait for
+            self.cycle.transport = cast("asyncio.Transport", _WholeAnswer(self.transport))
         self._patience()
         if self._last:
             self.cycle.keep_alive = False
@@ -199,6 +202,32 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._reading != "idle":
             self._refuse(HTTPStatus.REQUEST_TIMEOUT)
         self.transport.close()
+
+
+class _WholeAnswer:
+    """A transport on which the head of one answer waits for the body: together they are one TLS record, one write."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        """``data`` is sent, or waits when it is the head."""
+        if self._head is None and not data.startswith(_INTERIM):
+            self._head = data
+        else:
+            self._transport.write((self._head or b"") + data)
+            self._head = self._head and b""
+
+    def close(self) -> None:
+        """What waits is sent, and the connection ends."""
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is about to end."""
+        return self._transport.is_closing()
 
 
 async def close_overdue(state: ServerState, *, interval: float = 1.0) -> None:
