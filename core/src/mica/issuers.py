@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +33,9 @@ class Issuer:
     subject: bytes
     """The issuer's Name, as its certificate has it."""
     authority_key_identifier: Extension
+    not_before: datetime
+    not_after: datetime
+    """Its certificates lie between these, which are those of its own certificate."""
     digest: bytes
     """SHA-256 of ``subject``: what certificates of this issuer are recorded under."""
     above: tuple[x509.Certificate, ...] = field(repr=False)
@@ -66,6 +69,8 @@ class Issuer:
             authority_key_identifier=Extension(
                 AUTHORITY_KEY_IDENTIFIER, False, der.sequence(der.tlv(0x80, identifier))
             ),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
             digest=hashlib.sha256(subject).digest(),
             above=(*signer.chain[1:], *(root for root in roots if _issued(signer.chain[-1], root))),
             chain_der=tuple(each.public_bytes(serialization.Encoding.DER) for each in signer.chain),

@@ -30,10 +30,10 @@ def compose(request: SignRequest, permit: SignX509, claims: Claims, issuer: Issu
     base = start or now
     end = _resolved(request.not_after, base)
     if start is None:
-        start = max(filter(None, (now - issuer.backdate, permit.not_before, issuer.certificate.not_valid_before_utc)))
+        start = max(filter(None, (now - issuer.backdate, permit.not_before, issuer.not_before)))
     if end is None:
         default = _resolved(claims.default_tls_cert_duration, base)
-        end = min(filter(None, (default, permit.not_after, issuer.certificate.not_valid_after_utc)))
+        end = min(filter(None, (default, permit.not_after, issuer.not_after)))
     return Validity(not_before=_whole(start), not_after=_whole(end))
 
 
@@ -56,7 +56,7 @@ def _length_faults(validity: Validity, claims: Claims, issuer: Issuer, now: date
             f"duration of {format_go(longest)}"
         )
     # The issuer's own end is no fault of the request: near it, certificates get shorter.
-    if validity.length < shortest and validity.not_after != issuer.certificate.not_valid_after_utc:
+    if validity.length < shortest and validity.not_after != issuer.not_after:
         faults.append(
             f"requested duration of {format_go(validity.length)} is less than the authorized minimum certificate "
             f"duration of {format_go(shortest)}"
@@ -84,8 +84,8 @@ def _window_faults(validity: Validity, permit: SignX509) -> list[str]:
 def continued(not_before: datetime, not_after: datetime, issuer: Issuer, now: datetime) -> Validity:
     """The validity of a renewed certificate: as long as the old one's, from now, and never beyond the issuer's."""
     length = not_after - not_before
-    start = max(now - issuer.backdate, issuer.certificate.not_valid_before_utc)
-    end = min(start + length, issuer.certificate.not_valid_after_utc)
+    start = max(now - issuer.backdate, issuer.not_before)
+    end = min(start + length, issuer.not_after)
     return Validity(not_before=_whole(start), not_after=_whole(end))
 
 
