@@ -3,7 +3,6 @@
 Budgets: sign over keep-alive ≤ 28, a new connection for each ≤ 68, renewal over mutual TLS ≤ 22.
 """
 
-import asyncio
 import json
 import secrets
 import ssl
@@ -13,13 +12,12 @@ from pathlib import Path
 
 import jwt
 import uvloop
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from load import Outcome, request, run
 from service import cpu_seconds, memory_megabytes
 from yardstick import microseconds
 
 from mica.testing.ca import TestCA, csr_pem, public_jwk
+from mica.testing.exchange import obtain
 from mica.testing.service import Service, free_port, served
 
 SIGNS, CONNECTIONS, RENEWALS = 6000, 600, 3000
@@ -36,7 +34,9 @@ def main() -> None:
         fresh = _signs(service, CONNECTIONS, close=True)
         _load(service, fresh, context, "sign, new connection (≤ 68)", unit, keep_alive=False)
         with tempfile.TemporaryDirectory() as folder:
-            client = _client_context(service, context, Path(folder))
+            credential = obtain(service, Path(folder), "svc.example")
+            client = service.context()
+            client.load_cert_chain(credential.certificate, credential.key)
             renewals = [request("POST", "/renew", "localhost")] * RENEWALS
             _load(service, renewals, client, "renew, mutual TLS, keep-alive (≤ 22)", unit)
         print(f"memory of each worker: {', '.join(f'{m:.0f} MB' for m in memory_megabytes(service))} (≤ 90)")
@@ -72,26 +72,6 @@ def _signs(service: Service, count: int, *, close: bool = False) -> list[bytes]:
         body = json.dumps({"csr": csr, "ott": token}).encode()
         requests.append(request("POST", "/1.0/sign", "localhost", body, close=close))
     return requests
-
-
-def _client_context(service: Service, context: ssl.SSLContext, folder: Path) -> ssl.SSLContext:
-    """A context that presents a certificate of the CA."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    body = json.dumps({"csr": csr_pem("svc.example", key=key), "ott": service.ca.token("svc.example")}).encode()
-    chain = "".join(json.loads(asyncio.run(_once(service, context, body)))["certChain"])
-    (folder / "crt").write_text(chain)
-    (folder / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    client = ssl.create_default_context(cafile=str(service.ca.directory / "certs/root_ca.crt"))
-    client.load_cert_chain(folder / "crt", folder / "key")
-    return client
-
-
-async def _once(service: Service, context: ssl.SSLContext, body: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("localhost", service.port, ssl=context)
-    writer.write(request("POST", "/sign", "localhost", body, close=True))
-    answer = await reader.read()
-    writer.close()
-    return answer.partition(b"\r\n\r\n")[2]
 
 
 if __name__ == "__main__":

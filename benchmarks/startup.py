@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from mica.testing.ca import TestCA, csr_pem
+from mica.testing.ca import TestCA
 from mica.testing.service import Service, free_port, served
 
 ROUNDS = 15
@@ -22,7 +22,6 @@ def main() -> None:
     """Prints one line for each command."""
     with tempfile.TemporaryDirectory() as home, served(TestCA.found(Path(home) / "ca", port=free_port())) as service:
         folder = Path(home)
-        (folder / "some.csr").write_text(csr_pem("svc.example"))
         click, both = _python("import click"), _python("import click, cryptography.x509")
         _compare("mica --help (≤ 1.5)", _mica("--help"), click, folder)
         inspect = _mica("certificate", "inspect", "--short", str(service.root_file))

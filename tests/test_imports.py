@@ -140,9 +140,8 @@ def test_a_plugin_that_is_taken_out_of_the_configuration_is_not_imported_by_the_
     without = (ca.directory / "ca.toml").read_text()
     enable(ca, "stranger")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(site))
         environment.setenv("RECORD", str(record))
-        with served(ca, workers=2) as service:
+        with served(ca, workers=2, site=site) as service:
             old = set(service.workers())
             assert all("stranger" in recorded(record)[pid] for pid in old)
             (ca.directory / "ca.toml").write_text(without)

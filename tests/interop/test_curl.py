@@ -62,10 +62,8 @@ def service(ca: TestCA, late: TestCA, tmp_path_factory: pytest.TempPathFactory) 
     enable(ca, "keyed")
     set_signer(ca, 'backdate = "0s"')
     append(ca, SERVERS)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(site))
-        with served(ca, workers=1) as running:
-            yield running
+    with served(ca, workers=1, site=site) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +175,7 @@ def test_curl_renews_over_mutual_tls_and_gets_what_step_would(
 
 
 def check_certificate_answer(answer: dict[str, Any], old: Credential) -> None:
-    """wire-protocol §1.5: crt, ca, certChain, tlsOptions."""
+    """The members ``crt``, ``ca``, ``certChain`` and ``tlsOptions``."""
     assert list(answer) == ["crt", "ca", "certChain", "tlsOptions"]
     assert answer["certChain"] == [answer["crt"], answer["ca"]]
     for pem in answer["certChain"]:

@@ -1,14 +1,12 @@
-"""The calls of step's clients, as its Go client sends them: wire-protocol §11, and the failures of §2.3."""
+"""The calls of step's clients, as its Go client sends them, and the failures that it knows."""
 
 import base64
 import hashlib
-import json
 import re
 import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from mica.keyfiles import PrivateKey, generate
 from mica.names import classify
 from mica.testing.ca import TestCA, csr_pem, public_jwk
-from mica.testing.exchange import Answer, Credential, keep
+from mica.testing.exchange import Answer, Credential, ask, keep
 from mica.testing.plugins import add_jwk_provisioner, enable, install
 from mica.testing.service import Service, free_port, served
 
@@ -74,10 +72,8 @@ def service(ca: TestCA, stubborn: TestCA, tmp_path_factory: pytest.TempPathFacto
     site = tmp_path_factory.mktemp("site")
     install(site, KEYED)
     enable(ca, "keyed")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(site))
-        with served(ca, workers=1) as running:
-            yield running
+    with served(ca, workers=1, site=site) as running:
+        yield running
 
 
 # The Go client
@@ -94,22 +90,16 @@ def call(
     bearer: str = "",
 ) -> Answer:
     """One call of the Go client; a bare one is that of its HTTP library alone. Checks what holds for every answer."""
-    context = service.context()
-    if credential is not None:
-        context.load_cert_chain(credential.certificate, credential.key)
     identifier = str(uuid4())
     headers = {"User-Agent": "Go-http-client/1.1"} if bare else {
         "User-Agent": "step-http-client/1.0", "X-Request-Id": identifier
     }  # fmt: skip
-    data = b"" if bare and body is None else None if body is None else json.dumps(body).encode()
     if method == "POST" and not (bare and body is None):
         headers["Content-Type"] = "application/json"
     if bearer:
         headers["Authorization"] = f"Bearer {bearer}"
-    with closing(service.connect(context)) as connection:
-        connection.request(method, path, data, headers | {"Accept-Encoding": "gzip"})
-        response = connection.getresponse()
-        answer = Answer(response.status, response.headers, response.read())
+    data = b"" if bare and body is None else body
+    answer = ask(service, method, path, data, credential=credential, headers=headers | {"Accept-Encoding": "gzip"})
     returned = answer.headers["X-Request-Id"]
     assert UUID4.fullmatch(returned) if bare else returned == identifier
     if answer.headers["Content-Type"] == "application/json":
@@ -120,7 +110,7 @@ def call(
 
 
 def check_error(answer: Answer) -> None:
-    """§2.1: ``{"status":<int>,"message":"<text>"}``; a path that is not there is plain text (§1.1)."""
+    """``{"status":<int>,"message":"<text>"}``; only a path that is not there is plain text."""
     if answer.headers["Content-Type"].startswith("text/plain"):
         assert (answer.status, answer.body) == (404, b"404 page not found\n")
         return
@@ -130,7 +120,7 @@ def check_error(answer: Answer) -> None:
 
 
 def token(ca: TestCA, subject: str, path: str = "/1.0/sign", **claims: Any) -> str:
-    """A token as step's CLI makes it (§3.4); a claim of None is left out."""
+    """A token as step's CLI makes it; a claim of None is left out."""
     now = int(time.time())
     sans = [subject] if path.endswith("/sign") else None
     root = ca.root.fingerprint(hashes.SHA256()).hex()
@@ -149,7 +139,7 @@ def keyed_token(issuer: str, subject: str, **claims: Any) -> str:
 
 
 def renew_token(ca: TestCA, credential: Credential, *, key: PrivateKey | None = None, **claims: Any) -> str:
-    """§3.9."""
+    """A renew token as step's CLI makes it, signed by the key of the certificate in its header."""
     now = int(time.time())
     common_name = credential.leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
     payload = {
@@ -185,7 +175,7 @@ def credential(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Cr
 
 
 def check_certificates(answer: Answer) -> list[x509.Certificate]:
-    """§1.5: leaf, issuer, chain, TLS options; and the PEM to the letter."""
+    """Leaf, issuer, chain, TLS options; and the PEM to the letter."""
     assert answer.status == 201
     assert list(answer.json) == ["crt", "ca", "certChain", "tlsOptions"]
     assert answer.json["certChain"] == [answer.json["crt"], answer.json["ca"]]
@@ -196,7 +186,7 @@ def check_certificates(answer: Answer) -> list[x509.Certificate]:
     return [x509.load_pem_x509_certificate(pem.encode()) for pem in answer.json["certChain"]]
 
 
-# The sequences of §11
+# The sequences of calls
 
 
 @pytest.mark.parametrize("prefix", ["", "/1.0"])
@@ -351,7 +341,7 @@ def test_what_is_not_offered_is_plainly_not_found(service: Service, path: str) -
 
 
 def test_the_handshake_carries_the_intermediate(service: Service, tool: Callable[[str], str]) -> None:
-    """§10.2: step-issuer and autocert derive the root's fingerprint from the verified chain."""
+    """step-issuer and autocert derive the root's fingerprint from the verified chain."""
 
     shown = subprocess.run(
         [tool("openssl"), "s_client", "-connect", f"127.0.0.1:{service.port}", "-showcerts"],
@@ -362,7 +352,7 @@ def test_the_handshake_carries_the_intermediate(service: Service, tool: Callable
     assert "Requested Signature Algorithms" in shown  # A client certificate is asked for; none is required.
 
 
-# The failures of §2.3
+# The failures
 
 
 def refused(answer: Answer, status: int, message: str) -> None:

@@ -23,6 +23,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mica.testing.ca import TestCA, public_jwk
+from mica.testing.plugins import enable, install
 from mica.testing.service import Service, served
 
 #: A policy that stands still, dies or dawdles, as the name in the certificate asks. A plugin like a stranger's.
@@ -44,13 +45,11 @@ async def refuse_x509(grant):
 @pytest.fixture
 def stranger(ca: TestCA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The policy is installed, as pip would install it, and ``ca`` enables it."""
-    info = tmp_path / "site/stranger_policy-1.0.dist-info"
-    info.mkdir(parents=True)
-    (tmp_path / "site/stranger_policy.py").write_text(POLICY)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger-policy\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mica]\nstranger = stranger_policy\n")
+    module = tmp_path / "stranger_policy.py"
+    module.write_text(POLICY)
+    install(tmp_path / "site", module)
+    enable(ca, module.stem)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    edit(ca, "plugins = [", 'plugins = ["stranger", ')
 
 
 def edit(ca: TestCA, old: str, new: str) -> None:

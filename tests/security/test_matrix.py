@@ -78,10 +78,8 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
 def service(ca: TestCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     site = tmp_path_factory.mktemp("site")
     install(site, KEYED)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(site))
-        with served(ca, workers=1) as running:
-            yield running
+    with served(ca, workers=1, site=site) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

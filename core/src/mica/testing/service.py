@@ -1,5 +1,6 @@
 """A CA that is served, for tests: ``mica ca serve`` in a process of its own, on a loopback port."""
 
+import os
 import signal
 import socket
 import ssl
@@ -47,16 +48,20 @@ class Service:
 
 
 @contextmanager
-def served(ca: TestCA, *, workers: int = 2, arguments: Sequence[str] = ()) -> Iterator[Service]:
+def served(
+    ca: TestCA, *, workers: int = 2, arguments: Sequence[str] = (), site: Path | None = None
+) -> Iterator[Service]:
     """``ca`` is served at the port of its configuration, every worker ready; it is gone afterwards.
 
+    ``site`` is a folder of further distributions, as ``mica.testing.plugins.install`` fills it.
     Raises RuntimeError with the log when it does not start.
     """
     log = ca.directory / "serve.log"
     port = int(ca.url.rpartition(":")[2])
     command = [sys.executable, "-m", "mica.cli", "ca", "serve", str(ca.directory / "ca.toml")]
     with log.open("wb") as output:
-        process = subprocess.Popen([*command, "--workers", str(workers), *arguments], stderr=output)
+        environment = os.environ | ({"PYTHONPATH": str(site)} if site else {})
+        process = subprocess.Popen([*command, "--workers", str(workers), *arguments], stderr=output, env=environment)
     try:
         _wait_until_ready(log, process)
         yield Service(ca, port, process, log)

@@ -213,11 +213,13 @@ class _WholeAnswer:
 
     def write(self, data: bytes) -> None:
         """``data`` is sent, or waits when it is the head."""
-        if self._head is None and not data.startswith(_INTERIM):
-            self._head = data
+        if self._head is not None:
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif data.startswith(_INTERIM):
+            self._transport.write(data)
         else:
-            self._transport.write((self._head or b"") + data)
-            self._head = self._head and b""
+            self._head = data
 
     def close(self) -> None:
         """What waits is sent, and the connection ends."""
