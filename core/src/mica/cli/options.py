@@ -73,6 +73,14 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # not generic before
             self.fail(str(error), param, ctx)
 
 
+def examples(*commands: str) -> str:
+    """What ``click.command(epilog=…)`` is given: command lines that a user can try, under their heading.
+
+    The reference page shows them too, and a test runs each of them.
+    """
+    return "\b\nExamples:\n" + "\n".join(f"  $ {command}" for command in commands)
+
+
 def connection(command: Command) -> Command:
     """``ca_url: str | None`` (normalised) and ``root: Path | None``."""
     command = click.option("--root", type=FILE, help="Root certificate to trust; else certs/root_ca.crt.")(command)
