@@ -24,6 +24,7 @@ bench: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_cli.py
 
 clean:
 	rm -rf $(VENV)

@@ -10,9 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
+from mica.cli import table
 from mica.testing.ca import TestCA
 from mica.testing.exchange import obtain, token
 from mica.testing.plugins import enable, install
@@ -44,6 +46,22 @@ SERVER = {
     "sqlite3", "multiprocessing", "importlib.metadata", "rich", "attrs",
     "mica_x509signer", "mica_filekeys", "mica_storage_sqlite",
 }  # fmt: skip
+#: What takes long to import; help needs none of it.
+SLOW = {
+    "cryptography", "ssl", "socket", "http.client", "json", "email", "urllib.request", "tomllib", "subprocess",
+    "tempfile", "shutil", "importlib.resources", "concurrent",
+}  # fmt: skip
+GROUPS = ("", "ca", "ca provisioner", "ca certs", "context", "completion", "certificate", "crypto", "crypto jwt")
+#: What cryptography imports itself.
+THEIR_OWN = {"email", "socket"}
+TREE = run_path(str(Path(__file__).parents[1] / "docs/generate_cli.py"))["commands"]()
+COMMANDS = tuple(path.removeprefix("mica ") for path, _ in TREE)
+#: Their flags depend on a configuration that defaults.json may name.
+THAT_READ_FILES = {"ca provisioner add", "ca provisioner update"}
+#: The commands of core, whose modules hold flags alone.
+CORE = tuple(path for path in COMMANDS if path in table.COMMANDS and path not in THAT_READ_FILES)
+#: Each is a few milliseconds, of which help may take twenty beside click.
+SLOWISH = {"pathlib", "urllib.parse", "difflib", "mica.client", "mica.cli.ca.connection"}
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +113,34 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("ca", "--help"), ("version",)], ids=" ".join)
-def test_help_imports_no_server_and_no_cryptography(
+def test_the_help_of_groups_imports_no_plugin(imports: Callable[..., set[str]], arguments: tuple[str, ...]) -> None:
+    modules = imports(*arguments)
+    assert found_in(modules, SERVER | SLOW | {"mica.client", "mica_jwk", "mica_certtool", "stranger"}) == set()
+
+
+@pytest.mark.parametrize("path", [*GROUPS, *COMMANDS])
+def test_help_at_any_level_imports_nothing_that_is_slow(imports: Callable[..., set[str]], path: str) -> None:
+    modules = imports(*path.split(), "--help")
+    assert found_in(modules, SERVER | SLOW | {"stranger"}) == set()
+
+
+@pytest.mark.parametrize("path", CORE)
+def test_the_help_of_a_command_imports_none_of_its_work(imports: Callable[..., set[str]], path: str) -> None:
+    assert found_in(imports(*path.split(), "--help"), SLOWISH | {"mica_certtool"}) == set()
+
+
+@pytest.mark.parametrize("group", ["certificate", "crypto", "crypto jwk"])
+def test_the_help_of_a_group_runs_no_command_of_a_plugin(imports: Callable[..., set[str]], group: str) -> None:
+    # Their modules are looked for, to be read; what every one of them imports first shows whether they were run.
+    assert found_in(imports(*group.split(), "--help"), {"mica.cli.kit", "mica.cli.options"}) == set()
+
+
+@pytest.mark.parametrize("arguments", [("version",), ("path",), ("completion", "bash"), ("context", "list")])
+def test_what_asks_nobody_imports_nothing_that_is_slow(
     imports: Callable[..., set[str]], arguments: tuple[str, ...]
 ) -> None:
     modules = imports(*arguments)
-    unwanted = SERVER | {"cryptography", "ssl", "http.client", "json", "mica_jwk", "mica_certtool", "stranger"}
-    assert found_in(modules, unwanted) == set()
+    assert found_in(modules, SERVER | SLOW | {"mica.client", "stranger"}) == set()
 
 
 def test_a_certificate_by_token_imports_no_server_and_no_plugin(
@@ -128,7 +168,7 @@ def test_inspection_imports_its_own_plugin_alone(
     held = obtain(service, tmp_path, "svc.example")
     modules = imports("certificate", "inspect", "--short", held.certificate)
     assert "mica_certtool" in modules
-    assert found_in(modules, SERVER | {"mica_jwk", "stranger"}) == set()
+    assert found_in(modules, SERVER | (SLOW - {"cryptography", *THEIR_OWN}) | {"mica_jwk", "stranger"}) == set()
 
 
 def test_a_plugin_that_is_taken_out_of_the_configuration_is_not_imported_by_the_next_workers(

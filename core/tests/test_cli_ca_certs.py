@@ -349,7 +349,7 @@ def test_a_fault_elsewhere_in_the_configuration_does_not_hide_the_record(operato
 def test_a_store_that_cannot_be_built_is_told(operator: Operator, old: str, new: str, fault: str) -> None:
     _edit(operator.ca.directory / "ca.toml", old, new)
     ran = operator.run("list")
-    assert (ran.code, ran.out) == (1, "")
+    assert (ran.code, ran.out) == (5, "")
     assert fault in ran.err
 
 

@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,22 @@ def test_two_outputs_that_are_one_file_are_a_usage_error(tmp_path: Path) -> None
     for other in (tmp_path / "svc.key", tmp_path / "." / "svc.key", tmp_path / "link"):
         with pytest.raises(Usage, match="are the same file"):
             files.settle([tmp_path / "svc.key", other], force=True)
+
+
+def test_what_is_read_is_not_overwritten_under_any_name_but_a_stream_is_no_copy_of_anything(tmp_path: Path) -> None:
+    (tmp_path / "svc.key").write_text("secret")
+    (tmp_path / "link").symlink_to("svc.key")
+    (tmp_path / "hard").hardlink_to(tmp_path / "svc.key")
+    for output in ("svc.key", "./svc.key", "link", "hard"):
+        with pytest.raises(Usage, match=r"would take the place of .*svc\.key, which is read"):
+            files.keep_apart([None, tmp_path / output], [None, "nothing", tmp_path / "svc.key"])
+    files.keep_apart([tmp_path / "new"], [tmp_path / "svc.key"])
+    files.keep_apart([Path("/dev/null")], ["/dev/null"])
+
+
+def test_stdin_is_no_output() -> None:
+    with pytest.raises(Usage, match="- is stdin, and nothing can be written there"):
+        files.settle([Path("-")], force=True)
 
 
 def test_a_ring_of_links_is_a_file_problem(tmp_path: Path) -> None:
@@ -131,6 +149,14 @@ def test_what_another_user_put_into_a_directory_for_everybody_is_not_replaced(tm
             files.settle([tmp_path / name], force=True)
 
 
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that everybody can reach; pytest closes its own to others."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        yield Path(place)
+
+
 def as_nobody(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     before = (
         "import os, sys; sys.path[:0] = sys.argv.pop(1).split(':')\n"
@@ -145,17 +171,44 @@ def as_nobody(program: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @root_only
-def test_a_directory_that_may_not_be_written_is_refused_before_anything_is_done(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
-    (tmp_path / "ours").touch(mode=0o600)
+def test_a_directory_that_may_not_be_written_is_refused_before_anything_is_done(public: Path) -> None:
+    (public / "ours").touch(mode=0o600)
     settle = "files.settle([Path(sys.argv[1])], force=True)"
-    assert "you may not write in" in as_nobody(settle, str(tmp_path / "svc.crt")).stderr
+    assert "you may not write in" in as_nobody(settle, str(public / "svc.crt")).stderr
     assert (
-        "cannot be read: permission denied" in as_nobody("files.read_input(sys.argv[1])", str(tmp_path / "ours")).stderr
+        "cannot be read: permission denied" in as_nobody("files.read_input(sys.argv[1])", str(public / "ours")).stderr
     )
-    tmp_path.chmod(0o777)
-    assert "belongs to another user" in as_nobody(settle, str(tmp_path / "ours")).stderr
+    public.chmod(0o777)
+    assert "belongs to another user" in as_nobody(settle, str(public / "ours")).stderr
+
+
+def test_what_was_said_of_a_files_access_counts_for_an_existing_file_and_whatever_the_umask(tmp_path: Path) -> None:
+    (tmp_path / "old").touch(mode=0o600)
+    before = os.umask(0o077)
+    try:
+        files.write_all([(tmp_path / name, b"x", files.Access(mode=0o644)) for name in ("old", "new")])
+    finally:
+        os.umask(before)
+    assert (mode(tmp_path / "old"), mode(tmp_path / "new")) == (0o644, 0o644)
+
+
+@root_only
+def test_a_file_is_given_to_who_was_named_before_it_takes_its_name(tmp_path: Path) -> None:
+    (tmp_path / "old").touch()
+    os.chown(tmp_path / "old", 1234, 2345)
+    files.write_atomic(tmp_path / "old", b"x", mode=files.Access(mode=0o600, exact=False, uid=3456))
+    files.write_atomic(tmp_path / "new", b"x", mode=files.Access(mode=0o640, gid=2345))
+    old, new = (tmp_path / "old").stat(), (tmp_path / "new").stat()
+    assert (old.st_uid, old.st_gid, stat.S_IMODE(old.st_mode)) == (3456, 2345, 0o600)
+    assert (new.st_uid, new.st_gid, stat.S_IMODE(new.st_mode)) == (0, 2345, 0o640)
+
+
+@root_only
+def test_a_file_that_cannot_be_given_away_is_not_written(public: Path) -> None:
+    os.chown(public, 65534, 65534)
+    give = "files.write_atomic(Path(sys.argv[1]), b'x', mode=files.Access(mode=0o600, uid=0))"
+    assert "cannot be written: operation not permitted" in as_nobody(give, str(public / "f")).stderr
+    assert os.listdir(public) == []
 
 
 def test_a_link_is_followed_and_stays(tmp_path: Path) -> None:

@@ -160,6 +160,20 @@ def test_help_of_a_group_shows_a_plugins_commands_with_their_first_line(mica: Ru
     assert "  show  Show what arrived." in mica("demo", "--help").stdout
 
 
+def test_help_of_a_group_runs_no_module_of_a_plugin(mica: Run, demo: Path) -> None:
+    (demo / "demo.py").write_text(COMMANDS + "\nprint('run')\n")
+    assert mica("demo", "fail", "code").stdout == "run\n"
+    shown = mica("demo", "--help").stdout
+    assert "  show  Show what arrived." in shown and "run" not in shown
+
+
+def test_help_of_a_group_runs_the_module_of_a_command_that_is_no_function_with_a_docstring(
+    mica: Run, demo: Path
+) -> None:
+    (demo / "demo.py").write_text("import click\nshow = fail = much = click.Command('x', help='Made at once. More.')\n")
+    assert "  show  Made at once." in mica("demo", "--help").stdout
+
+
 def test_help_on_nothing_is_a_usage_error(mica: Run) -> None:
     result = mica("help", "ca", "nothing")
     assert (result.returncode, result.stdout) == (2, "")
@@ -205,7 +219,7 @@ def test_a_usage_error_is_told_in_two_lines_on_stderr_and_exits_2(
     ("how", "code"),
     [
         ("usage", 2), ("unreachable", 3), ("refused", 4), ("file", 5), ("os", 5), ("prompt", 6), ("cancelled", 6),
-        ("interrupt", 6), ("mica", 1), ("config", 1), ("bug", 1), ("recursion", 1), ("memory", 1), ("code", 7),
+        ("interrupt", 6), ("mica", 1), ("config", 5), ("bug", 1), ("recursion", 1), ("memory", 1), ("code", 7),
     ],
 )  # fmt: skip
 def test_every_failure_has_its_exit_code_and_no_stack_trace(mica: Run, how: str, code: int) -> None:
@@ -246,6 +260,51 @@ def test_a_flag_beats_the_environment_which_beats_the_defaults(mica: Run, tmp_pa
     by_default = values(mica("demo", "show"))
     assert (by_default["provisioner"], by_default["size"]) == ("file", 3072)
     assert by_default["ca_url"] == "https://file.example"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--provisioner", "a", "--issuer", "b"], "'--provisioner' and '--issuer'"),
+        (["--issuer=b", "--provisioner=a"], "'--provisioner' and '--issuer'"),
+        (["--curve", "P-256", "x", "--crv", "P-256"], "'--curve' and '--crv'"),
+        (["--force", "-f"], "'--force' and '-f'"),
+    ],
+)
+def test_both_names_of_one_flag_are_a_wrong_command_line(mica: Run, arguments: list[str], names: str) -> None:
+    result = mica("demo", "show", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {names} are two names of one flag")
+
+
+def test_a_value_that_looks_like_a_flag_is_no_second_name(mica: Run) -> None:
+    assert values(mica("demo", "show", "--provisioner", "a", "--token", "--issuer"))["token"] == "--issuer"
+    assert values(mica("demo", "show", "--provisioner", "a", "--", "--issuer"))["names"] == ["--issuer"]
+
+
+def test_a_bad_value_is_told_by_its_variable(mica: Run) -> None:
+    for variable, value in (("MICA_CRV", "P-1"), ("MICA_NOT_AFTER", "soon"), ("MICA_FORCE", "perhaps")):
+        result = mica("demo", "show", env={variable: value})
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"error: {variable}: invalid value for '--")
+        assert result.stderr.endswith("hint: mica demo show --help\n")
+    result = mica("version", env={"MICA_NON_INTERACTIVE": "perhaps"})
+    assert result.stderr.startswith("error: MICA_NON_INTERACTIVE: ")
+
+
+def test_a_bad_value_is_told_by_its_file(mica: Run, tmp_path: Path) -> None:
+    (tmp_path / "mica").mkdir()
+    (tmp_path / "mica" / "defaults.json").write_text('{"size": "many"}')
+    result = mica("demo", "show")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.startswith(f"error: {tmp_path}/mica/defaults.json: invalid value for '--size'")
+    assert mica("demo", "show", "--size", "nothing").returncode == 2
+    assert values(mica("demo", "show", "--size", "2048"))["size"] == 2048
+
+
+def test_booleans_in_the_environment_are_read_as_such(mica: Run) -> None:
+    for value, meant in (("0", False), ("false", False), ("1", True), ("true", True), ("", False)):
+        assert values(mica("demo", "show", env={"MICA_FORCE": value}))["force"] is meant
 
 
 def test_config_names_another_file_of_defaults(mica: Run, tmp_path: Path) -> None:
@@ -310,6 +369,20 @@ def test_the_address_of_a_ca_is_completed(mica: Run, given: str, url: str) -> No
     assert values(mica("demo", "show", "--ca-url", given))["ca_url"] == url
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_needs_no_defaults(mica: Run, tmp_path: Path, flag: str) -> None:
+    (tmp_path / "mica").mkdir()
+    (tmp_path / "mica" / "defaults.json").write_text("no JSON")
+    assert mica("demo", "show", "--force").returncode == 5
+    assert "Show what arrived." in mica("demo", "show", "--force", flag).stdout
+
+
+def test_a_value_that_looks_like_a_question_for_help_is_a_value(mica: Run, tmp_path: Path) -> None:
+    (tmp_path / "mica").mkdir()
+    (tmp_path / "mica" / "defaults.json").write_text('{"provisioner": "admin"}')
+    assert values(mica("demo", "show", "--token", "--help"))["provisioner"] == "admin"
+
+
 def test_a_reader_that_goes_away_is_no_error(mica: Run, demo: Path) -> None:
     command = f"{sys.executable} -m mica.cli demo deep much | head -1"
     result = subprocess.run(
@@ -322,7 +395,7 @@ def test_a_full_disk_behind_stdout_is_a_file_problem(demo: Path) -> None:
     result = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m mica.cli version >/dev/full"], capture_output=True, text=True
     )
-    assert (result.returncode, result.stderr) == (5, "error: no space left on device\n")
+    assert (result.returncode, result.stderr) == (5, "error: stdout: cannot be written: no space left on device\n")
 
 
 def test_a_closed_stdout_is_a_file_problem() -> None:
@@ -356,7 +429,8 @@ def test_a_command_that_cannot_be_loaded_names_its_distribution(mica: Run, bring
         result = mica("broken", name, env={"PYTHONPATH": str(place)})
         assert result.returncode == 1
         assert f"the command 'broken {name}' of broken cannot be loaded" in result.stderr
-    assert mica("broken", "--help", env={"PYTHONPATH": str(place)}).returncode == 0
+    shown = mica("broken", "--help", env={"PYTHONPATH": str(place)})
+    assert shown.returncode == 0 and "(the command 'broken a' of broken cannot be" in shown.stdout
 
 
 def test_entry_points_that_are_no_commands_are_refused(mica: Run, bring: Callable[..., Path]) -> None:
@@ -367,6 +441,7 @@ def test_entry_points_that_are_no_commands_are_refused(mica: Run, bring: Callabl
 def test_commands_of_core_are_found_without_a_search_for_plugins(mica: Run, bring: Callable[..., Path]) -> None:
     place = bring("evil", "version = demo:show", where="evil")
     assert mica("version", env={"PYTHONPATH": str(place)}).returncode == 0
+    assert mica("ca", "health", "--help", env={"PYTHONPATH": str(place)}).returncode == 0
 
 
 def test_the_shell_completes_commands(mica: Run) -> None:

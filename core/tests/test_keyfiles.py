@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mica.errors import ConfigError
-from mica.keyfiles import ALGORITHMS, describe, dump_private_key, generate, is_encrypted, load_private_key
+from mica.keyfiles import (
+    ALGORITHMS,
+    PasswordNeeded,
+    describe,
+    dump_private_key,
+    dump_private_key_der,
+    generate,
+    holds_private_key,
+    is_encrypted,
+    load_private_key,
+)
 
 PASSWORD = b"canary horse battery"
 PASS = f"pass:{PASSWORD.decode()}"
@@ -106,6 +116,47 @@ def test_openssh_files_are_read(kind: str, tmp_path: Path) -> None:
     assert "no password" in fault(locked)
 
 
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_der_files_of_openssl_are_read(kind: str, ec_pem: bytes, rsa_pem: bytes) -> None:
+    pem, legacy = (ec_pem, []) if kind == "ec" else (rsa_pem, ["-traditional"])
+    plain = (
+        run("openssl", kind, *legacy, "-outform", "DER", stdin=pem),
+        run("openssl", "pkcs8", "-topk8", "-nocrypt", "-outform", "DER", stdin=pem),
+    )
+    for der in plain:
+        assert holds_private_key(der)
+        assert not is_encrypted(der, where="x")
+        assert public(load(der)) == openssl_public(pem)
+    locked = run("openssl", "pkcs8", "-topk8", "-outform", "DER", "-passout", PASS, stdin=pem)
+    assert is_encrypted(locked, where="x")
+    assert public(load(locked, PASSWORD)) == openssl_public(pem)
+    assert "no password" in fault(locked)
+    assert "password is wrong" in fault(locked, b"canary")
+
+
+def test_a_key_that_lacks_its_password_is_a_fault_of_its_own_kind(ec_pem: bytes) -> None:
+    for form in (["-outform", "DER"], []):
+        locked = run("openssl", "pkcs8", "-topk8", *form, "-passout", PASS, stdin=ec_pem)
+        with pytest.raises(PasswordNeeded):
+            load(locked)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_is_written_as_der_openssl_reads(algorithm: str) -> None:
+    key = generate(algorithm)
+    for password in (None, PASSWORD):
+        der = dump_private_key_der(key, password)
+        assert public(load(der, password)) == public(key)
+        assert openssl_public(der, "-inform", "DER", "-passin", PASS) == public(key)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_openssh_files_with_windows_line_ends_are_read(kind: str, tmp_path: Path) -> None:
+    run("ssh-keygen", "-q", "-t", kind, "-N", PASSWORD.decode(), "-f", tmp_path / "key")
+    pem = (tmp_path / "key").read_bytes()
+    assert public(load(pem.replace(b"\n", b"\r\n"), PASSWORD)) == public(load(pem, PASSWORD))
+
+
 def test_crlf_and_a_byte_order_mark_and_text_around_do_not_matter(ec_pem: bytes) -> None:
     for pem in (
         ec_pem.replace(b"\n", b"\r\n"),
@@ -124,19 +175,21 @@ def faulty_files(ec_pem: bytes, tmp_path: Path) -> Iterator[tuple[bytes, str]]:
     (tmp_path / "key").write_bytes(ec_pem)
     yield b"", "is empty"
     yield b"\xef\xbb\xbf\r\n", "is empty"
-    yield openssl_public(ec_pem), "is DER"
-    yield run("openssl", "pkey", "-outform", "DER", stdin=ec_pem), "openssl pkey -inform DER"
+    yield openssl_public(ec_pem), "holds a public key"
+    yield run("openssl", "req", "-x509", "-key", tmp_path / "key", "-subj", "/CN=x", "-outform", "DER"), "a certificate"
+    yield run("openssl", "pkcs12", "-export", "-nocerts", "-inkey", tmp_path / "key", "-passout", "pass:x"), "PKCS #12"
+    yield run("openssl", "pkey", "-outform", "DER", stdin=ec_pem)[:-1], "neither in PEM"
     yield run("openssl", "pkey", "-pubout", stdin=ec_pem), "holds a public key"
-    yield b"ecdsa-sha2-nistp256 AAAAE2VjZHNh me@here", "holds a public key"
-    yield run("openssl", "req", "-x509", "-key", tmp_path / "key", "-subj", "/CN=x"), "holds a CERTIFICATE,"
-    yield run("openssl", "req", "-new", "-key", tmp_path / "key", "-subj", "/CN=x"), "holds a CERTIFICATE REQUEST"
+    yield b"ecdsa-sha2-nistp256 AAAAE2VjZHNh me@here", "holds an SSH public key"
+    yield run("openssl", "req", "-x509", "-key", tmp_path / "key", "-subj", "/CN=x"), "holds a certificate,"
+    yield run("openssl", "req", "-new", "-key", tmp_path / "key", "-subj", "/CN=x"), "holds a certificate signing"
     yield ec_pem + ec_pem, "2 private keys"
     yield ec_pem.decode().encode("utf-16"), "UTF-16"
     yield ec_pem[:120], "cut off"
     yield re.sub(rb"\n(.{20}).", rb"\n\1!", ec_pem, count=1), "base64"
     yield re.sub(rb"\nM.{20}", rb"\n" + b"A" * 21, ec_pem, count=1), "damaged"
-    yield b'{"kty":"EC","d":"canary"}', "no private key in PEM"
-    yield b"canary\x00\xff" * 1000, "no private key in PEM"
+    yield b'{"kty":"EC","d":"canary"}', "holds a JSON Web Key, not a private key; convert it with: mica crypto key"
+    yield b"canary\x00\xff" * 1000, "no private key, neither in PEM"
 
 
 def test_what_is_no_private_key_is_named_for_what_it_is(ec_pem: bytes, tmp_path: Path) -> None:

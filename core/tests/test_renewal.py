@@ -14,16 +14,19 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mica import profile
 from mica.authority import Authority
-from mica.errors import AlreadyRevoked, CertificateRevoked, Refused, TokenReused, Unauthorized
+from mica.errors import AlreadyRevoked, CertificateRevoked, MalformedRequest, Refused, TokenReused, Unauthorized
 from mica.issuance import IssuedX509, sign_token
 from mica.keyfiles import PrivateKey, generate
 from mica.pkix import tbs_parts
-from mica.records import Query
+from mica.records import ProvisionerRef, Query
 from mica.renewal import renew, renew_by_token
 from mica.requests import RenewRequest, RevokeRequest, SignRequest
 from mica.revocation import revoke_by_certificate, revoke_by_token
+from mica.testing import earlier
 from mica.testing.ca import TestCA, csr
+from mica.testing.plugins import set_signer
 
 
 async def _issue(ca: TestCA, authority: Authority, key: PrivateKey | None = None) -> x509.Certificate:
@@ -242,3 +245,47 @@ async def test_openssl_verifies_what_was_renewed(ca: TestCA, authority: Authorit
         check=True,
         capture_output=True,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "type_", ["JWK", "OIDC", "GCP", "AWS", "Azure", "ACME", "X5C", "K8sSA", "SSHPOP", "SCEP", "Nebula"]
+)
+def test_the_provisioner_extension_is_read_as_it_is_written(type_: str) -> None:
+    reference = ProvisionerRef(name="ops@harbour.example é", type=type_, credential_id="kid")
+    assert profile.decode_provisioner(profile.provisioner(reference).value) == reference
+
+
+def test_facts_behind_the_credential_id_and_types_without_a_number_do_not_matter() -> None:
+    # A GCP instance: type 3, name "vm", credential "1", then the pair "InstanceID", "x".
+    instance = bytes.fromhex("301b 020103 0402766d 040131 300f 130a496e7374616e63654944 130178")
+    assert profile.decode_provisioner(instance) == ProvisionerRef(name="vm", type="GCP", credential_id="1")
+    foreign = profile.provisioner(ProvisionerRef(name="own", type="OWN")).value
+    assert profile.decode_provisioner(foreign).type == ""
+
+
+@pytest.mark.parametrize(
+    "octets", ["", "30", "3000", "0500", "3003020101", "30060201010c0161", "3008020101040161 0500"]
+)
+def test_what_is_no_provisioner_extension_is_refused(octets: str) -> None:
+    with pytest.raises(MalformedRequest, match="provisioner extension"):
+        profile.decode_provisioner(bytes.fromhex(octets))
+
+
+async def test_an_issuer_renews_what_is_not_on_record_only_where_it_is_told_to(tmp_path: Path) -> None:
+    ca = TestCA.found(tmp_path / "ca")
+    set_signer(ca, "renew_unrecorded = true")
+    authority = ca.authority()
+    await authority.start()
+    old = earlier.leaf(
+        ca.intermediate.certificate,
+        ca.intermediate.key,
+        generate("EC-P256"),
+        provisioner=earlier.provisioner_extension("admin"),
+        not_before=ca.clock() - timedelta(hours=1),
+    )
+    issued = await renew(authority, RenewRequest(certificate=old))
+    assert issued.issuance.replaces == authority.issuer.id_of(old.serial_number)
+    assert issued.issuance.subject == "svc.example"
+    await authority.aclose()
+    plain = TestCA.found(tmp_path / "plain").authority()
+    assert not plain.issuer.renew_unrecorded

@@ -1,4 +1,4 @@
-"""Threats 1, 2 and 3: every provisioner × operation × route × audience. Only what is declared is served.
+"""Every provisioner × operation × route × audience. Only what is declared is served.
 
 The provisioners of type ``keyed`` are careless: they look at no audience, and grant whatever they are asked for.
 """

@@ -1,7 +1,4 @@
-"""Hostile requests: whatever is sent, the answer is a refusal or what was granted; never a 500, and the CA lives on.
-
-Threats 10, 11, 15, 16, 22, 23, 25, 29 and 41 of the attack classes that mica is tested against, from outside.
-"""
+"""Hostile requests: whatever is sent, the answer is a refusal or what was granted; never a 500, and the CA lives on."""
 
 import base64
 import dataclasses

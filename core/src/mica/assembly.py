@@ -131,7 +131,14 @@ class Assembly:
         backend = backends[scheme]
         key = backend.load(common.key)
         signer = kind.build(own, self.context(SignerContext, key=key, chain=chain, blocking=backend.blocking))
-        return Issuer.of(name, signer, roots=roots, federated_roots=federated, backdate=common.backdate)
+        return Issuer.of(
+            name,
+            signer,
+            roots=roots,
+            federated_roots=federated,
+            backdate=common.backdate,
+            renew_unrecorded=common.renew_unrecorded,
+        )
 
     def store(self) -> Store | None:
         """The store, None when it cannot be built."""

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
-from mica.durations import format_go
-
 _MINUTES_5, _HOURS_24 = timedelta(minutes=5), timedelta(hours=24)
 
 
@@ -30,6 +28,8 @@ class ClaimsConfig:
 
     def describe(self) -> dict[str, Any]:
         """The claims that are set, as ``GET /provisioners`` shows them."""
+        from mica.durations import format_go  # flags are made of the fields, and help must be quick
+
         values = ((f.metadata["json"], getattr(self, f.name)) for f in fields(self))
         return {
             name: format_go(value) if isinstance(value, timedelta) else value
@@ -62,6 +62,8 @@ class Claims:
 
     def faults(self, where: str) -> list[str]:
         """What contradicts itself in these claims, each fault with its path."""
+        from mica.durations import format_go
+
         shortest, longest = self.min_tls_cert_duration, self.max_tls_cert_duration
         default = self.default_tls_cert_duration
         faults = []

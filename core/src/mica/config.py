@@ -60,6 +60,11 @@ class SignerConfig:
     key: str = setting("URI of the issuing key, such as file:secrets/intermediate_ca_key")
     federated_roots: tuple[Path, ...] = setting("PEM files of further roots that clients may trust", ())
     backdate: timedelta = setting("How far before the request a certificate starts", timedelta(minutes=1))
+    renew_unrecorded: bool = setting(
+        "Certificates that its key signed and that are not on record, an earlier CA's, can be renewed; "
+        "must be false after a restore from a backup",
+        False,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

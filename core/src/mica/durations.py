@@ -2,7 +2,6 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 
 from mica.errors import MalformedRequest
 
@@ -32,6 +31,8 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text) if len(text) <= _MAX_LENGTH else None
     if match is None:
         raise MalformedRequest(f"{text[:_MAX_LENGTH]!r} is not a duration such as 24h, 1h30m or 7d")
+    from fractions import Fraction  # slow to import, with decimal behind it
+
     nanoseconds = sum(Fraction(number) * _UNITS[unit] for number, unit in re.findall(_PART, match[2]))
     try:
         duration = timedelta(microseconds=round(nanoseconds / 1000))

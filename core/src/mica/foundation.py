@@ -50,6 +50,12 @@ class KeyPair:
         return dump_private_key(self.key, password)
 
 
+def check_name(name: str) -> None:
+    """A root and an intermediate can be called after the PKI ``name``; raises ConfigError."""
+    for role in ("Root CA", "Intermediate CA"):
+        _subject(name, role)
+
+
 def new_root(name: str, now: datetime) -> KeyPair:
     """A root of its own: ``<name> Root CA``, ten years, path length 1."""
     key = generate(KEY_ALGORITHM)

@@ -41,6 +41,8 @@ class Issuer:
     above: tuple[x509.Certificate, ...] = field(repr=False)
     """The issuer's own issuers, its root among them: their name constraints hold as well."""
     chain_der: tuple[bytes, ...] = field(repr=False)
+    renew_unrecorded: bool = False
+    """Its signature stands in for a record that is missing (``mica.unrecorded``)."""
 
     @classmethod
     def of(
@@ -51,6 +53,7 @@ class Issuer:
         roots: tuple[x509.Certificate, ...],
         federated_roots: tuple[x509.Certificate, ...],
         backdate: timedelta,
+        renew_unrecorded: bool = False,
     ) -> "Issuer":
         """The issuer that signs with ``signer``; raises ConfigError when its certificate cannot be one."""
         certificate = signer.chain[0]
@@ -74,6 +77,7 @@ class Issuer:
             digest=hashlib.sha256(subject).digest(),
             above=(*signer.chain[1:], *(root for root in roots if _issued(signer.chain[-1], root))),
             chain_der=tuple(each.public_bytes(serialization.Encoding.DER) for each in signer.chain),
+            renew_unrecorded=renew_unrecorded,
         )
 
     @property

@@ -5,6 +5,7 @@ exponents, ROCA (CVE-2017-15361), primes close together (CVE-2022-26320), shared
 """
 
 import math
+from functools import cache
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -63,7 +64,7 @@ def _modulus_faults(modulus: int) -> list[str]:
     if modulus % 2 == 0:
         return ["RSA modulus must be odd"]
     faults = []
-    if math.gcd(modulus, _SMALL_PRIMES_PRODUCT) != 1:
+    if math.gcd(modulus, _small_primes_product()) != 1:
         faults.append("RSA modulus must not have a small factor")
     if _has_roca_fingerprint(modulus):
         faults.append("RSA key must not come from a generator with the ROCA weakness (CVE-2017-15361)")
@@ -85,18 +86,23 @@ def _powers(generator: int, prime: int) -> frozenset[int]:
     return frozenset(members)
 
 
-_SMALL_PRIMES_PRODUCT = math.prod(_primes_below(752)[1:])
+@cache
+def _small_primes_product() -> int:
+    return math.prod(_primes_below(752)[1:])
+
 
 # ROCA primes are k·M + (65537^a mod M), M a product of the first primes, so N mod p is a power of 65537 for every
 # small p (Nemec et al., "The Return of Coppersmith's Attack", §2.2). 167 is the largest prime of M for RSA-1024.
 # Primes where 65537 generates everything say nothing. A random modulus passes all the others once in 2^27.
-_ROCA_SUBGROUPS = tuple(
-    (prime, powers) for prime in _primes_below(168)[1:] if len(powers := _powers(65537, prime)) < prime - 1
-)
+@cache
+def _roca_subgroups() -> tuple[tuple[int, frozenset[int]], ...]:
+    return tuple(
+        (prime, powers) for prime in _primes_below(168)[1:] if len(powers := _powers(65537, prime)) < prime - 1
+    )
 
 
 def _has_roca_fingerprint(modulus: int) -> bool:
-    return all(modulus % prime in powers for prime, powers in _ROCA_SUBGROUPS)
+    return all(modulus % prime in powers for prime, powers in _roca_subgroups())
 
 
 # Only one number in 26 is a square modulo this; an exact root is worth trying on those alone.

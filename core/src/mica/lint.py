@@ -1,13 +1,14 @@
-"""RFC 5280 rules on a certificate that is about to be signed, each finding with its citation first.
+"""RFC 5280 rules on a certificate, before it is signed or out of a file, each finding with its citation first.
 
 What is read is the encoded TBSCertificate, through pyca and octet by octet, never the values it was made from: so a
-mistake of the encoder is found too. ``mica.lint_names`` has the rules on the subject and its alternative names.
+mistake of the encoder is found too. ``mica.lint_names`` has the rules on the subject and its alternative names,
+``mica.lint_extensions`` those on what else may stand there; ``mica.lint_certificates`` brings what is in files.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -15,9 +16,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mica import der
 from mica.constraints import violations
 from mica.errors import MalformedRequest
+from mica.lint_extensions import extension_faults
 from mica.lint_issuer import Issuer, issuer_of
 from mica.lint_names import Attribute, alternative_name_faults, attributes, constrained_names, subject_faults
-from mica.pkix import TBSCertificate
+from mica.pkix import SubjectPublicKey
 
 _VERSION, _SERIAL, _SIGNATURE, _ISSUER, _VALIDITY, _SUBJECT, _KEY, _EXTENSIONS = range(8)  # RFC 5280 §4.1
 _V3 = b"\xa0\x03\x02\x01\x02"
@@ -30,6 +32,26 @@ _RSA_ENCRYPTION = der.sequence(der.oid("1.2.840.113549.1.1.1"), der.tlv(der.NULL
 _NO_USAGE = x509.KeyUsage(*[False] * 9)
 
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
+
+
+class Examined(Protocol):
+    """What is read of a certificate: one that is about to be signed (``TBSCertificate``), or one out of a file."""
+
+    @property
+    def parts(self) -> list[bytes]:
+        """The fields of the TBSCertificate; raises MalformedRequest."""
+
+    @property
+    def parsed(self) -> x509.Certificate:
+        """The certificate as pyca reads it; raises MalformedRequest."""
+
+    @property
+    def found(self) -> Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]:
+        """The extensions of ``parsed`` by OID."""
+
+    @property
+    def subject_public_key(self) -> SubjectPublicKey:
+        """The key that was approved."""
 
 
 @dataclass(slots=True)
@@ -48,20 +70,23 @@ class _View:
         return cast("x509.Extension[_Value] | None", self.extensions.get(kind.oid))
 
 
-def lint(
-    tbs: TBSCertificate, issuer: x509.Certificate | None, *, above: tuple[x509.Certificate, ...] = ()
-) -> list[str]:
+def lint(tbs: Examined, issuer: x509.Certificate | None, *, above: tuple[x509.Certificate, ...] = ()) -> list[str]:
     """Every rule that the certificate breaks, as ``RFC 5280 §…: what must be``; empty when it is good.
 
     ``issuer`` None: the certificate is its own issuer. ``above`` has the issuer's issuers, whose name constraints hold
     as well. Costs some 40 µs for an ordinary leaf, 12 of them for pyca's reading, which others use again.
     """
+    return examine(tbs, lambda: issuer_of(issuer or tbs.parsed, above), self_signed=issuer is None)
+
+
+def examine(tbs: Examined, facts_of_issuer: Callable[[], Issuer], *, self_signed: bool) -> list[str]:
+    """As ``lint``, with what is known of the issuer, which is asked for once the certificate is seen to be readable."""
     try:
         parts = tbs.parts
         if findings := list(_envelope(parts)):
             return findings  # pyca would refuse it, or read it with warnings.
-        view = _view(tbs, parts, self_signed=issuer is None)
-        facts = issuer_of(issuer or tbs.parsed, above)
+        view = _view(tbs, parts, self_signed=self_signed)
+        facts = facts_of_issuer()
     except x509.DuplicateExtension as error:
         return [f"RFC 5280 §4.2: the extension {error.oid.dotted_string} must not occur more than once"]
     except (MalformedRequest, ValueError, OverflowError, x509.UnsupportedGeneralNameType) as error:
@@ -73,10 +98,11 @@ def lint(
     findings += _basic_constraints(view, facts)
     findings += _key_usage(view)
     findings += _extended_key_usage(view)
+    findings += extension_faults(view.extensions.values())
     return findings + _names(view, facts)
 
 
-def _view(tbs: TBSCertificate, parts: list[bytes], *, self_signed: bool) -> _View:
+def _view(tbs: Examined, parts: list[bytes], *, self_signed: bool) -> _View:
     extensions = tbs.found
     basic = extensions.get(x509.BasicConstraints.oid)
     return _View(
@@ -105,7 +131,7 @@ def _envelope(parts: list[bytes]) -> Iterator[str]:
         yield f"RFC 5280 §4.1.2.2: the serial number must have at most {_MAX_SERIAL_OCTETS} octets"
 
 
-def _fields(view: _View, issuer: Issuer, tbs: TBSCertificate) -> Iterator[str]:
+def _fields(view: _View, issuer: Issuer, tbs: Examined) -> Iterator[str]:
     if view.parts[_SIGNATURE] not in issuer.algorithms:
         yield "RFC 5280 §4.1.2.3: the signature algorithm must be one of the issuer's key"
     if view.parts[_ISSUER] != issuer.subject:

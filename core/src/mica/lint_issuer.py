@@ -25,6 +25,10 @@ _ALGORITHMS: tuple[tuple[type, frozenset[bytes]], ...] = (
 )
 
 
+#: All of them, whatever the issuer's key.
+SIGNATURES = frozenset().union(*(ids for _, ids in _ALGORITHMS))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
     """An issuer's certificate as the rules see it."""

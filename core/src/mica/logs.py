@@ -4,7 +4,6 @@ Whatever comes from outside is escaped: a line never holds a control character, 
 ASCII. Bodies, headers, tokens and keys are not hidden here; they are never handed in.
 """
 
-import asyncio
 import json
 import logging
 import re
@@ -68,7 +67,9 @@ class TurnHandler(logging.Handler):
             if record.levelno > logging.INFO:
                 self.flush()
             elif len(self._lines) == 1:
-                asyncio.get_running_loop().call_soon(self.flush)
+                from asyncio import get_running_loop  # slow to import, and most commands log nothing
+
+                get_running_loop().call_soon(self.flush)
         except RuntimeError:  # no event loop in this thread
             self.flush()
         except Exception:

@@ -6,6 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mica import der
+from mica.errors import MalformedRequest
 from mica.pkix import Extension, SubjectPublicKey, encode_general_names, encode_oids
 from mica.records import ProvisionerRef
 
@@ -19,6 +20,7 @@ _TYPE_NUMBERS = {
     "JWK": 1, "OIDC": 2, "GCP": 3, "AWS": 4, "Azure": 5, "ACME": 6, "X5C": 7, "K8sSA": 8, "SSHPOP": 9, "SCEP": 10,
     "Nebula": 11,
 }  # fmt: skip
+_TYPES = {number: type_ for type_, number in _TYPE_NUMBERS.items()}
 
 # keyUsage is a named BIT STRING: trailing zero bits are cut (X.690 §11.2.2), their number stands first.
 _DIGITAL_SIGNATURE = Extension(KEY_USAGE, True, bytes.fromhex("03020780"))
@@ -57,3 +59,23 @@ def provisioner(reference: ProvisionerRef) -> Extension:
         der.tlv(der.OCTET_STRING, reference.credential_id.encode()),
     )
     return Extension(PROVISIONER, False, value)
+
+
+def decode_provisioner(value: bytes) -> ProvisionerRef:
+    """Who vouched, as an extension with the DER ``value`` says; raises MalformedRequest.
+
+    What may stand after type, name and credential id (facts about an instance) is left out. A type that has no number
+    of its own is empty, and so no provisioner's.
+    """
+    try:
+        ((sequence, contents, _),) = der.elements(value)
+        (number, type_, _), (name_tag, name, _), (id_tag, credential_id, _), *_ = der.elements(contents)
+        if (sequence, number, name_tag, id_tag) != (der.SEQUENCE, der.INTEGER, der.OCTET_STRING, der.OCTET_STRING):
+            raise MalformedRequest("its members are not of the types that they must be")
+        return ProvisionerRef(
+            name=name.decode(),
+            type=_TYPES.get(int.from_bytes(type_, "big", signed=True), ""),
+            credential_id=credential_id.decode(),
+        )
+    except (ValueError, MalformedRequest) as error:
+        raise MalformedRequest(f"the provisioner extension cannot be read: {error}") from error

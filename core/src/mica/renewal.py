@@ -1,7 +1,8 @@
 """The line, for a certificate that continues another: renew, and rekey.
 
 What is renewed is on record, byte for byte the certificate that was presented, and its key is in the presenter's hands:
-the TLS handshake proved that, or a renew token signed by the key.
+the TLS handshake proved that, or a renew token signed by the key. Where an issuer's ``renew_unrecorded`` is set, its
+signature stands in for a record that is missing, and for nothing else.
 """
 
 import dataclasses
@@ -26,6 +27,7 @@ from mica.pkix import Extension, SubjectPublicKey, TBSCertificate, tbs_parts
 from mica.records import Commit, Issuance
 from mica.renewtokens import RenewToken, verify_renew_token
 from mica.requests import RenewRequest
+from mica.unrecorded import unrecorded
 
 
 async def renew(authority: Authority, request: RenewRequest) -> IssuedX509:
@@ -55,12 +57,17 @@ async def renew_by_token(authority: Authority, raw: str) -> IssuedX509:
 
 
 async def on_record(authority: Authority, certificate: x509.Certificate) -> Issuance:
-    """The record of exactly this certificate, which is not revoked; raises Unauthorized, CertificateRevoked."""
+    """The record of exactly this certificate, which is not revoked; raises Unauthorized, CertificateRevoked.
+
+    Where the issuer renews what is not on record, that is what would have been; and then it may raise Refused.
+    """
     digest = issuer_digest(certificate)
     issuer = next((issuer for issuer in authority.issuers.values() if issuer.digest == digest), None)
     if issuer is None:
         raise Unauthorized("the certificate was not issued by an issuer of this authority")
     issuance = await authority.store.find(issuer.id_of(certificate.serial_number))
+    if issuance is None and issuer.renew_unrecorded:
+        issuance = unrecorded(issuer, certificate)
     if issuance is None or issuance.certificate != certificate.public_bytes(serialization.Encoding.DER):
         raise Unauthorized("the certificate is not on record here")
     if await authority.store.revocation(issuance.id) is not None:

@@ -27,8 +27,8 @@ async def revoke_by_token(authority: Authority, request: RevokeRequest, token: s
                 f'request serial number "{request.serial_number}" and token subject "{grant.subject}" do not match'
             )
         async with authority.in_flight.hold(grant) as spends:
-            id = await _identify(authority, request.serial_number)
-            await _record(authority, request, id, grant.provisioner, spends)
+            ids = await _identify(authority, request.serial_number)
+            await _record(authority, request, ids, grant.provisioner, spends)
 
 
 async def revoke_by_certificate(authority: Authority, request: RevokeRequest, certificate: x509.Certificate) -> None:
@@ -43,38 +43,52 @@ async def revoke_by_certificate(authority: Authority, request: RevokeRequest, ce
             issuance = await on_record(authority, certificate)
         except CertificateRevoked as error:
             raise _already(request.serial_number) from error
-        await _record(authority, request, issuance.id, issuance.provisioner, ())
+        await _record(authority, request, (issuance.id,), issuance.provisioner, ())
 
 
-async def _identify(authority: Authority, serial_number: int) -> CertificateId:
-    """The certificate on record with that serial number; if there is none, the default issuer's."""
+async def _identify(authority: Authority, serial_number: int) -> tuple[CertificateId, ...]:
+    """The certificate on record with that serial number; if there is none, every one that could be presented.
+
+    That is the default issuer's, and one of each issuer that renews what is not on record; of these, what is revoked
+    already is left out. Raises AlreadyRevoked when nothing is left.
+    """
+    possible = {authority.issuer.id_of(serial_number): None}
     for issuer in authority.issuers.values():
         id = issuer.id_of(serial_number)
         if await authority.store.find(id) is not None:
-            return id
-    return authority.issuer.id_of(serial_number)
+            return (id,)
+        if issuer.renew_unrecorded:
+            possible[id] = None
+    ids = tuple([id for id in possible if await authority.store.revocation(id) is None])
+    if not ids:
+        raise _already(serial_number)
+    return ids
 
 
 async def _record(
     authority: Authority,
     request: RevokeRequest,
-    id: CertificateId,
+    ids: tuple[CertificateId, ...],
     provisioner: ProvisionerRef,
     spends: tuple[SpentToken, ...],
 ) -> None:
-    revocation = Revocation(
-        id=id,
-        revoked_at=authority.now(),
-        reason_code=request.reason_code,
-        reason=request.reason,
-        provisioner=provisioner,
-        request_id=request_id.get(),
+    revocations = tuple(
+        Revocation(
+            id=id,
+            revoked_at=authority.now(),
+            reason_code=request.reason_code,
+            reason=request.reason,
+            provisioner=provisioner,
+            request_id=request_id.get(),
+        )
+        for id in ids
     )
     try:
-        await authority.store.commit(Commit(revocations=(revocation,), spends=spends))
+        await authority.store.commit(Commit(revocations=revocations, spends=spends))
     except AlreadyRevoked as error:
         raise _already(request.serial_number) from error
-    authority.listeners.tell(Revoked(revocation=revocation, at=revocation.revoked_at, request_id=revocation.request_id))
+    for each in revocations:
+        authority.listeners.tell(Revoked(revocation=each, at=each.revoked_at, request_id=each.request_id))
 
 
 def _already(serial_number: int) -> AlreadyRevoked:

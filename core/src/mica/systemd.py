@@ -20,6 +20,27 @@ def stopping() -> None:
     _notify("STOPPING=1")
 
 
+def status(text: str) -> None:
+    """``systemctl status`` shows ``text``."""
+    _notify(f"STATUS={text}")
+
+
+def alive() -> None:
+    """The watchdog has its sign of life (``WatchdogSec=``)."""
+    _notify("WATCHDOG=1")
+
+
+def watchdog_interval() -> float | None:
+    """The seconds within which ``alive`` is to be called: half of what systemd allows; None when it asked for nothing.
+
+    sd_watchdog_enabled(3): the variables may be meant for another process.
+    """
+    allowed, meant = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    if not allowed.isdecimal() or int(allowed) == 0 or (meant and meant != str(os.getpid())):
+        return None
+    return int(allowed) / 2_000_000
+
+
 def _notify(*lines: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):

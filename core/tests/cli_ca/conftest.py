@@ -1,5 +1,6 @@
 """A real CA, made by ``mica ca init`` and run by ``mica ca serve``, and machines that are its clients."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -11,14 +12,24 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from mica.jwe import encrypt_jwk
+from mica.testing.commands import Commands
 from mica_jwk.client import new_key, public_key
-from mica_jwk.encryption import encrypt_jwk
 
 CA_PASSWORD, PROVISIONER_PASSWORD = "the password of the keys", "the password of the provisioner"
+
+
+@cache
+def commands() -> Commands:
+    """Where ``mica`` is run, until pytest ends."""
+    running = Commands()
+    atexit.register(running.close)
+    return running
 
 
 @dataclass
@@ -40,20 +51,16 @@ class Machine:
 
     def mica(self, *arguments: str | Path, code: int = 0, input: str | None = None) -> Ran:
         """One command without a terminal, which must end with ``code``."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mica.cli", *map(str, arguments)],
-            cwd=self.folder,
-            env={**_plain_environment(), "MICAPATH": str(self.home), **self.environment},
-            input=input,
-            stdin=None if input is not None else subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            start_new_session=True,
-            timeout=60,
+        done = commands().run(
+            [*map(str, arguments)],
+            folder=self.folder,
+            environment={**_plain_environment(), "MICAPATH": str(self.home), **self.environment},
+            input=(input or "").encode(),
         )
-        assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}: {out}{err}"
+        assert "Traceback" not in err
+        return Ran(done.returncode, out, err)
 
     def path(self, name: str) -> Path:
         return self.folder / name

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +100,112 @@ def test_ones_own_root_is_used_and_its_key_is_not_copied(host: Machine) -> None:
     host.mica("ca", "check", "--password-file", "ca-password")
 
 
+def test_a_dry_run_tells_what_would_be_made_and_writes_nothing(host: Machine) -> None:
+    ran = host.mica(*FLAGS, "--dry-run")
+    assert "Nothing has been written" in ran.err
+    assert f"✔ Root private key: {host.home}/secrets/root_ca_key\n" in ran.err
+    assert "fingerprint" not in ran.err
+    assert ran.out == ""
+    told = json.loads(host.mica(*FLAGS, "--dry-run", "--json").out)
+    assert told["dry_run"] is True
+    assert told["certificate_authority_configuration"] == f"{host.home}/ca.toml"
+    assert not host.home.exists()
+
+
+def test_a_dry_run_tells_the_same_mistakes(host: Machine) -> None:
+    assert "is not host:port" in host.mica(*FLAGS, "--dry-run", "--address", "nowhere", code=2).err
+    assert "too long" in host.mica(*FLAGS, "--dry-run", "--name", "x" * 60, code=2).err
+    host.mica(*FLAGS, "--dry-run", "--ca-password-file", "no-such-file", code=5)
+    found(host)
+    assert "there is a CA already" in host.mica(*FLAGS, "--dry-run", code=5).err
+    assert "root_ca.crt (replaced)" in host.mica(*FLAGS, "--dry-run", "--force").err
+
+
+def test_pki_alone_makes_keys_and_certificates(host: Machine) -> None:
+    ran = host.mica("ca", "init", "--pki", "--name", "Harbour Works", "--ca-password-file", "ca-password")
+    made = sorted(str(path.relative_to(host.home)) for path in host.home.rglob("*") if path.is_file())
+    assert made == [
+        "certs/intermediate_ca.crt",
+        "certs/root_ca.crt",
+        "secrets/intermediate_ca_key",
+        "secrets/root_ca_key",
+    ]
+    assert not (host.home / "db").exists()
+    assert "mica ca serve" not in ran.err
+    certs = host.home / "certs"
+    host.openssl("verify", "-CAfile", str(certs / "root_ca.crt"), str(certs / "intermediate_ca.crt"))
+    assert "incompatible with '--pki'" in host.mica(*FLAGS, "--pki", code=2).err
+
+
+def test_a_ca_is_made_as_a_context_beside_others(host: Machine) -> None:
+    found(host, "--context", "prod", "--authority", "first")
+    home = host.home / "contexts" / "authorities" / "first"
+    assert host.mica("path").out == f"{home}\n"
+    assert host.mica("ca", "check", "--password-file", "ca-password").out == "ok\n"
+    assert json.loads((home / "defaults.json").read_text())["root"] == f"{home}/certs/root_ca.crt"
+    told = json.loads(host.mica(*FLAGS, "--password-file", "ca-password", "--json").out)
+    assert told["context"] == "ca.harbour.example"
+    assert host.mica("context", "list").out == "▶ ca.harbour.example\nprod\n"
+    assert "there is a CA already" in host.mica(*FLAGS, "--context", "prod", code=5).err
+    assert not (host.home / "ca.toml").exists()
+
+
+def test_what_a_root_is_stands_on_the_command_line_alone(host: Machine) -> None:
+    host.environment |= {"MICA_ROOT": "no-such-file", "MICA_KEY": "no-such-file"}
+    found(host)
+    assert (host.home / "secrets/root_ca_key").exists()
+
+
+def test_stdin_can_be_one_password_only(host: Machine) -> None:
+    ran = host.mica(*FLAGS, "--ca-password-file", "-", "--provisioner-password-file", "-", code=2)
+    assert "both read stdin" in ran.err
+
+
+def test_two_files_with_one_password_are_warned_of(host: Machine) -> None:
+    host.write("same", "the CA's\n")
+    ran = host.mica(*FLAGS, "--ca-password-file", "ca-password", "--provisioner-password-file", "same")
+    assert "the password of the CA keys: whoever may issue certificates can open them" in ran.err
+
+
+def test_defaults_of_another_ca_are_not_replaced_unasked(host: Machine) -> None:
+    host.home.mkdir()
+    (host.home / "defaults.json").write_text("{}")
+    assert f"{host.home}/defaults.json" in host.mica(*FLAGS, "--password-file", "ca-password", code=5).err
+
+
+def test_a_place_that_cannot_be_written_is_told_and_nothing_is_left(host: Machine) -> None:
+    (host.folder / "file").touch()
+    host.environment["MICAPATH"] = str(host.folder / "file" / "home")
+    assert "cannot be made" in host.mica(*FLAGS, "--password-file", "ca-password", code=5).err
+    host.environment["MICAPATH"] = str(host.home)
+    (host.home / "certs" / "root_ca.crt").mkdir(parents=True)
+    assert "is a directory" in host.mica(*FLAGS, "--password-file", "ca-password", "--force", code=5).err
+    assert [path for path in host.home.rglob("*") if path.is_file()] == []
+
+
+def test_a_password_that_is_made_is_shown_on_the_terminal_alone(host: Machine) -> None:
+    environment = {**os.environ, "MICAPATH": str(host.home), "NO_COLOR": "1", "TERM": "dumb"}
+    child = pexpect.spawn(
+        "sh", ["-c", f"{sys.executable} -m mica.cli {' '.join(map(shlex.quote, FLAGS))} 2>stderr"],
+        env=environment, cwd=str(host.folder), encoding="utf-8", timeout=30,
+    )  # fmt: skip
+    made = []
+    for question in ("password for the CA keys", "password for the first provisioner"):
+        child.expect(question)
+        child.sendline("")
+        child.expect(r"The password is (\w{32}) - it is shown this once")
+        assert isinstance(child.match, re.Match)
+        made.append(child.match.group(1))
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0, host.path("stderr").read_text()
+    assert made[0] != made[1]
+    host.write("made", made[0])
+    host.openssl("pkey", "-in", str(host.home / "secrets/root_ca_key"), "-passin", "file:made", "-noout")
+    written = [path.read_bytes() for path in (*host.home.rglob("*"), host.path("stderr")) if path.is_file()]
+    assert not [data for data in written for password in made if password.encode() in data]
+
+
 @pytest.mark.parametrize(
     ("extra", "code", "text"),
     [
@@ -106,7 +214,7 @@ def test_ones_own_root_is_used_and_its_key_is_not_copied(host: Machine) -> None:
         (("--address", "nowhere"), 2, "is not host:port"),
         (("--dns", "a b"), 2, "is not a DNS name"),
         (("--password-file", "no-such-file"), 5, "no-such-file"),
-        (("--name", "x" * 60), 1, "too long"),
+        (("--name", "x" * 60), 2, "too long"),
     ],
 )
 def test_a_bad_answer_is_told_and_nothing_is_written(
@@ -119,7 +227,7 @@ def test_a_bad_answer_is_told_and_nothing_is_written(
 
 def test_without_a_terminal_a_question_names_the_flag_that_answers_it(host: Machine) -> None:
     assert "--name" in host.mica("ca", "init", code=6).err
-    assert "--password-file" in host.mica(*FLAGS, code=6).err
+    assert "--ca-password-file" in host.mica(*FLAGS, code=6).err
     assert not host.home.exists()
 
 
@@ -153,10 +261,19 @@ def test_check_names_every_mistake(host: Machine) -> None:
     found(host)
     configuration = host.home / "ca.toml"
     configuration.write_text(configuration.read_text().replace("address =", "adress =").replace('"jwk"', '"jkw"'))
-    ran = host.mica("ca", "check", "--password-file", "ca-password", code=1)
+    ran = host.mica("ca", "check", "--password-file", "ca-password", code=5)
     assert 'extra field "adress"; known: address' in ran.err
     assert 'field "address" is missing' in ran.err
     assert '"jkw" is not installed' in ran.err
+
+
+def test_a_configuration_that_is_missing_or_something_else_is_a_file_problem(host: Machine) -> None:
+    host.write("text", "hello")
+    for arguments in (["check", "text"], ["certs", "list", "--ca-config", "text"]):
+        assert "text: is not TOML: " in host.mica("ca", *arguments, code=5).err
+    for arguments in (["check", "none"], ["serve", "none"], ["certs", "list", "--ca-config", "none"]):
+        said = host.mica("ca", *arguments, code=5).err
+        assert said.startswith("error: none: there is no such file\nhint: run this on the CA's own host; ")
 
 
 def test_check_tells_who_answers_which_hook(host: Machine) -> None:

@@ -9,8 +9,10 @@ import sys
 from typing import Any
 
 import jwt
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pytest
+
+NOWHERE = ["--ca-url", "https://127.0.0.1:1"]
 
 
 def verify(machine: Any, ca: Any, file: str) -> None:
@@ -171,6 +173,7 @@ def test_three_tries_at_the_terminal(machine: Any) -> None:
         (["certificate", "a", "a.crt", "a.key", "--provisioner", "x"], "invalid value 'x' for flag '--provisioner'"),
         (["certificate", "a" * 65, "a.crt", "a.key", "--san", "b"], "longer than 64 characters"),
         (["certificate", "a", "a.crt"], "missing argument 'KEY_FILE'"),
+        (["certificate", "", "a.crt", "a.key", "--san", "b"], "missing argument 'SUBJECT'"),
         (["certificate", "a", "a.crt", "a.key", "--not-after", "tomorrow"], "'tomorrow'"),
         (["certificate", "a", "a.crt", "a.key", "--ca-url", "http://x"], "https only"),
     ],
@@ -199,10 +202,29 @@ def test_a_request_of_another_subject_than_the_tokens_is_not_sent(machine: Any) 
 DAMAGED = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", DAMAGED])
-def test_a_file_that_is_no_request_is_told(machine: Any, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("nonsense", "holds neither PEM nor DER"),
+        (DAMAGED, "is damaged"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a private key"),
+    ],
+)
+def test_a_file_that_is_no_request_is_told(machine: Any, content: str, said: str) -> None:
     machine.write("a.csr", content)
-    assert "a.csr: " in machine.mica("ca", "sign", "a.csr", "a.crt", code=5).err
+    ran = machine.mica("ca", "sign", "a.csr", "a.crt", *NOWHERE, code=5)
+    assert ran.err.startswith("error: a.csr: ")
+    assert said in ran.err
+
+
+def test_a_request_with_the_line_ends_and_the_mark_of_windows_is_read(machine: Any) -> None:
+    machine.openssl(
+        "req", "-new", "-newkey", "ed25519", "-nodes", "-keyout", "k", "-out", "a.csr", "-subj", "/CN=a.example"
+    )
+    text = machine.path("a.csr").read_bytes()
+    machine.path("windows.csr").write_bytes(b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    machine.mica("ca", "sign", "windows.csr", "a.crt")
 
 
 def test_a_request_with_a_weak_key_or_a_broken_signature_is_not_sent(machine: Any) -> None:

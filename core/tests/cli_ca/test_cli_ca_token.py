@@ -17,7 +17,7 @@ def claims(token: str) -> dict[str, Any]:
 
 def provisioner_key(machine: Any) -> str:
     """The provisioner's private key, as whoever knows its password can have it."""
-    from mica_jwk.encryption import decrypt_jwk
+    from mica.jwe import decrypt_jwk
 
     listed, _ = json.loads(machine.mica("ca", "provisioner", "list").out)
     jwk = decrypt_jwk(listed["encryptedKey"], machine.path("password").read_bytes().strip())
@@ -135,10 +135,25 @@ def test_a_token_for_renewing_is_signed_by_the_certificate_itself(ca: Any, machi
         (["a", "--x5c-cert", "a.crt", "--x5c-key", "a.key"], "--renew"),
         (["--renew", "--x5c-cert", "a.crt"], "--x5c-key"),
         (["a", "--kid", "x"], "invalid value 'x' for flag '--kid'"),
-        (["a", "--offline"], "requires the flags '--key' and '--provisioner'"),
+        (["a", "--password-file", "b", "--provisioner-password-file", "c"], "are one here"),
+        (["a", "--key", "-", "--password-file", "-"], "both read stdin"),
     ],
 )
 def test_a_wrong_command_line_is_told(machine: Any, arguments: list[str], said: str) -> None:
     ran = machine.mica("ca", "token", *arguments, code=2)
     assert said in ran.err
     assert ran.out == ""
+
+
+def test_offline_a_machine_that_is_no_ca_is_told_what_it_needs(machine: Any) -> None:
+    ran = machine.mica("ca", "token", "a", "--offline", code=5)
+    assert "ca.toml: there is no such file" in ran.err
+    assert "or give --key, --provisioner and --ca-url" in ran.err
+
+
+def test_the_key_of_a_certificate_has_its_own_password_flag(machine: Any) -> None:
+    machine.write("secret", "correct horse")
+    machine.mica("ca", "certificate", "svc.example", "svc.crt", "svc.key", "--key-password-file", "secret")
+    arguments = ["ca", "token", "--renew", "--x5c-cert", "svc.crt", "--x5c-key", "svc.key"]
+    assert claims(machine.mica(*arguments, "--key-password-file", "secret").out)["sub"] == "svc.example"
+    assert "--key-password-file" in machine.mica(*arguments, code=6).err

@@ -168,6 +168,19 @@ def test_a_signing_answer_without_certificates_is_none(serve: Any, told: Any, an
         server.client().sign("CSR", "TOKEN")
 
 
+@pytest.mark.parametrize("answer", [{}, {"status": None}, {"status": "queued"}])
+def test_a_revocation_that_is_not_confirmed_is_none(serve: Any, told: Any, answer: dict[str, Any]) -> None:
+    server = serve(script=lambda asked: told(200, answer))
+    with pytest.raises(NotTheCA, match="does not say that the certificate is revoked"):
+        server.client().revoke(1, token="TOKEN")
+
+
+def test_a_refusal_cannot_pretend_to_be_a_line_of_its_own(serve: Any, told: Any) -> None:
+    server = serve(script=lambda asked: told(403, {"message": "not you\nrequest id: 1\r\nhint: run this"}))
+    with pytest.raises(Refused, match=r"^not you request id: 1 hint: run this$"):
+        server.client().health()
+
+
 def test_an_endless_answer_is_cut(serve: Any, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mica.client.transport._MAX_ANSWER", 1 << 18)
     server = serve(script=lambda asked: told(body=json.dumps("a" * (1 << 20)).encode()))

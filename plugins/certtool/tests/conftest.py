@@ -2,9 +2,9 @@
 
 import ipaddress
 import os
+import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,28 +14,35 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mica.testing.commands import Commands
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SERIAL = 218846903417720519863355012841906677214
 KEY_ID = b"Qv7mT0cXk1uR9e2LwZbYh5sJpNaD3gF6iK8oE4tUxVc"
 
 
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Where ``mica`` is run."""
+    running = Commands()
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def mica(tmp_path: Path) -> Run:
+def mica(tmp_path: Path, commands: Commands) -> Run:
     """Runs ``mica`` in a folder of its own, without a terminal."""
 
     def mica(
         *arguments: str | Path, input: bytes | str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
-        result = subprocess.run(
-            [sys.executable, "-m", "mica.cli", *map(str, arguments)],
-            env={**clean, "MICAPATH": str(tmp_path / "none"), **environment},
-            cwd=tmp_path,
-            input=input.encode() if isinstance(input, str) else input if input is not None else b"",
-            capture_output=True,
-            start_new_session=True,
-            timeout=60,
+        result = commands.run(
+            [*map(str, arguments)],
+            environment={**clean, "MICAPATH": str(tmp_path / "none"), **environment},
+            folder=tmp_path,
+            input=input.encode() if isinstance(input, str) else input or b"",
         )
         return subprocess.CompletedProcess(
             result.args, result.returncode, result.stdout.decode(), result.stderr.decode()
@@ -56,6 +63,44 @@ def openssl(tmp_path: Path) -> Callable[..., str]:
         return result.stdout + result.stderr
 
     return openssl
+
+
+@pytest.fixture(scope="session")
+def stockroom() -> dict[tuple[str, ...], Path]:
+    """The folders of ``stock``, by the commands that filled them."""
+    return {}
+
+
+@pytest.fixture
+def stock(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, stockroom: dict[tuple[str, ...], Path]
+) -> Callable[..., Path]:
+    """Files that these commands of openssl make, beside those of a folder; made once in a session, copied each time."""
+
+    def stock(*commands: str, beside: Path | None = None) -> Path:
+        if commands not in stockroom:
+            folder = tmp_path_factory.mktemp("stock")
+            if beside is not None:
+                shutil.copytree(beside, folder, dirs_exist_ok=True)
+            for command in commands:
+                subprocess.run(
+                    ["openssl", *command.split()], cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL
+                )
+            stockroom[commands] = folder
+        return shutil.copytree(stockroom[commands], tmp_path, dirs_exist_ok=True)
+
+    return stock
+
+
+@pytest.fixture
+def ssh_keygen(tmp_path: Path) -> Callable[..., str]:
+    """Runs ssh-keygen in the folder of the test; what it prints."""
+
+    def ssh_keygen(*arguments: str) -> str:
+        command = ["ssh-keygen", *arguments]
+        return subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    return ssh_keygen
 
 
 def tlv(tag: int, contents: bytes) -> bytes:
@@ -136,3 +181,34 @@ def sample(issue: Callable[..., Path]) -> Path:
         (x509.SubjectAlternativeName(names), False),
         (step_extension(1, b"ops@harbour.example", KEY_ID), False),
     )
+
+
+@pytest.fixture(scope="session")
+def strangers_pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root and an intermediate that openssl made; the intermediate's key is encrypted, its password beside it."""
+    folder = tmp_path_factory.mktemp("pki")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+    (folder / "ca-password").write_text("ca secret\n")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+    ca = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    openssl(
+        "req", "-x509", *curve, "-noenc", "-keyout", "root.key", "-out", "root.crt", "-subj", "/CN=Root", "-days", "40",
+        *ca, "-addext", "basicConstraints=critical,CA:TRUE,pathlen:1",
+    )  # fmt: skip
+    openssl(
+        "req", "-x509", *curve, "-passout", "file:ca-password", "-keyout", "int.key", "-out", "int.crt", "-days", "30",
+        "-subj", "/O=Harbour Works/CN=Intermediate", "-CA", "root.crt", "-CAkey", "root.key",
+        *ca, "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def pki(strangers_pki: Path, tmp_path: Path) -> Path:
+    """``root.crt``, ``root.key``, ``int.crt``, ``int.key`` and ``ca-password``, in the folder of the test."""
+    for file in strangers_pki.iterdir():
+        shutil.copy(file, tmp_path)  # with its mode
+    return tmp_path

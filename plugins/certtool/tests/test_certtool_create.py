@@ -39,7 +39,7 @@ def test_key_and_request_are_read_by_openssl(mica: Run, openssl: OpenSSL, tmp_pa
     assert "DNS:svc.example\n" in text
     public = openssl("pkey", "-in", "svc.key", "-passin", "file:password", "-pubout")
     assert public == openssl("req", "-in", "svc.csr", "-noout", "-pubkey")
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("svc.csr", "svc.key")} == {0o600}
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("svc.csr", "svc.key")] == [0o644, 0o600]
 
 
 def test_the_key_is_pkcs8_with_pbes2_and_600000_rounds(
@@ -111,9 +111,11 @@ def test_an_existing_key_is_used_and_left_alone(
     ("arguments", "code", "message"),
     [
         (["--csr", "a.example", "c"], 2, "missing argument 'KEY'"),
-        (["a.example", "c", "k"], 2, "making a certificate is not offered; only certificate signing requests are"),
-        (["--profile", "root-ca", "a.example", "c", "k"], 2, "a certificate of the profile 'root-ca' is not offered"),
-        (["--csr", "--profile", "self-signed", "a.example", "c", "k"], 2, "the profile 'self-signed' is not offered"),
+        (["--csr", "--profile", "self-signed", "a.example", "c", "k"], 2, "'--csr' is incompatible with '--profile"),
+        (["--csr", "a.example", "c", "k", "--ca", "x"], 2, "'--ca' is incompatible with '--csr'"),
+        (["--csr", "a.example", "c", "k", "--ca-key", "x"], 2, "'--ca-key' is incompatible with '--csr'"),
+        (["--csr", "a.example", "c", "k", "--bundle"], 2, "'--bundle' is incompatible with '--csr'"),
+        (["--csr", "a.example", "c", "k", "--not-after", "1h"], 2, "'--not-after' is incompatible with '--csr'"),
         (["--csr", "a.example", "c", "k", "--no-password"], 2, "flag '--no-password' requires the '--insecure' flag"),
         (["--csr", "a.example", "c", "k", "--curve", "P-256", *BARE], 2, "flag '--curve' requires the '--kty' flag"),
         (["--csr", "a.example", "c", "k", "--kty", "RSA", "--size", "1024", *BARE], 2, "invalid value 1024"),

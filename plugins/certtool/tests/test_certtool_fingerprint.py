@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,12 @@ def test_a_bundle_is_numbered(mica: Run, sample: Path) -> None:
     twice = sample.read_bytes() * 2
     assert mica("certificate", "fingerprint", "--bundle", input=twice).stdout == f"0: {one}1: {one}"
     assert mica("certificate", "fingerprint", input=twice).stdout == one
+
+
+def test_json_has_the_list(mica: Run, sample: Path) -> None:
+    one = mica("certificate", "fingerprint", sample).stdout.strip()
+    found = json.loads(mica("certificate", "fingerprint", "--json", "--bundle", input=sample.read_bytes() * 2).stdout)
+    assert found == {"algorithm": "sha256", "format": "hex", "fingerprints": [one, one]}
 
 
 def test_a_request_has_a_fingerprint(mica: Run, openssl: Callable[..., str], tmp_path: Path) -> None:

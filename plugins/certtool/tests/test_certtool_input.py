@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pexpect
 import pytest
+from cryptography import x509
 
-from mica.cli.kit import FileProblem
-from mica_certtool import documents, layouts, members
+from mica.cli.kit import FileProblem, lint_certificate
+from mica_certtool.judging.judgement import Question, judge
+from mica_certtool.judging.validation import Demands
+from mica_certtool.reading import documents, layouts, members
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,7 +31,9 @@ KEY = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE 
         (b" \r\n", "stdin: is empty"),
         (b"\xef\xbb\xbf", "stdin: is empty"),
         (b"\xff\xfe-\x00-\x00", "stdin: is UTF-16 text"),
-        (KEY, "stdin: holds a PRIVATE KEY, not a certificate"),
+        (KEY, "stdin: holds a private key, not a certificate or a certificate signing request\nhint: name a"),
+        (KEY[:40], "stdin: is cut off: its PEM block has no end"),
+        (KEY + b"-----BEGIN CERTIFICATE-----\nMIIB", "stdin: is cut off: its PEM block has no end"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB", "stdin: is cut off: its PEM block has no end"),
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "stdin: is damaged: "),
         (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "stdin: is damaged: "),
@@ -36,8 +41,12 @@ KEY = b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAA\n-----END PRIVATE 
         (b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n", "stdin: is damaged: "),
         (b"hello\n", "stdin: holds neither PEM nor DER"),
         (bytes(range(256)), "stdin: holds neither PEM nor DER"),
-        (b"0\x82\x01\x01", "stdin: is neither a certificate nor a request in DER: "),
-        (b"0\x84\xff\xff\xff\xff", "stdin: is neither a certificate nor a request in DER: "),
+        (b'{"kty": "EC"}', "stdin: holds a JSON Web Key, not a certificate"),
+        (b"eyJhbGciOiJFUzI1NiJ9.e30.AAAA", "stdin: holds a token (JWT), not a certificate"),
+        (b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 a@b", "stdin: holds an SSH public key or certificate, not a certificate"),
+        (b"MIIBszCCAVmgAwIBAgIU", "stdin: holds base64 without its PEM lines, not a certificate"),
+        (b"0\x82\x01\x01", "stdin: is damaged, or is not a certificate or a certificate signing request in DER"),
+        (b"0\x84\xff\xff\xff\xff", "stdin: is damaged, or is not a certificate or a certificate signing request in"),
     ],
 )
 def test_what_is_no_certificate_is_told_in_one_line(mica: Run, command: str, data: bytes, message: str) -> None:
@@ -45,6 +54,57 @@ def test_what_is_no_certificate_is_told_in_one_line(mica: Run, command: str, dat
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr.startswith(f"error: {message}")
     assert result.stderr.count("\n") <= 2
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("pkey -in k -outform DER", "a private key"),
+        ("pkey -in k -traditional -outform DER", "a private key"),
+        ("rsa -in rk -traditional -outform DER", "a private key"),
+        ("pkcs8 -topk8 -in k -passout pass:1234 -outform DER", "an encrypted private key"),
+        ("pkcs8 -topk8 -in k -passout pass:1234", "an encrypted private key"),
+        ("pkey -in k -pubout", "a public key"),
+        ("pkey -in k -pubout -outform DER", "a public key"),
+        ("rsa -in rk -RSAPublicKey_out -outform DER", "a public key"),
+        ("ecparam -name prime256v1", "parameters of a key"),
+        ("pkcs12 -export -in c -inkey k -passout pass:1234", "a PKCS #12 file"),
+        ("pkcs12 -export -in c -inkey k -passout pass:1234 -legacy", "a PKCS #12 file"),
+        ("crl2pkcs7 -nocrl -certfile c", "a PKCS #7 bundle"),
+        ("crl2pkcs7 -nocrl -certfile c -outform DER", "a PKCS #7 bundle"),
+        ("x509 -in c -trustout", "a certificate with OpenSSL's trust settings"),
+        ("req -new -key k -subj /CN=a", "a certificate signing request"),
+        ("req -new -key k -subj /CN=a -outform DER", "a certificate signing request"),
+    ],
+)
+def test_what_openssl_makes_is_recognised(
+    mica: Run, openssl: Callable[..., str], stock: Callable[..., Path], make: str, words: str
+) -> None:
+    certificate = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k -out c -subj /CN=a"
+    stock(certificate, "genrsa -out rk 2048")
+    openssl(*make.split(), "-out", "made")
+    result = mica("certificate", "verify", "made", "--roots", "c")
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.startswith(f"error: made: holds {words}, not a certificate\nhint: ")
+    assert result.stderr.count("\n") == 2
+    if "request" not in words:
+        assert f"made: holds {words}, not a certificate or" in mica("certificate", "inspect", "made").stderr
+
+
+def test_the_certificate_is_found_beside_its_key_and_under_its_old_label(
+    mica: Run, openssl: Callable[..., str], sample: Path, tmp_path: Path
+) -> None:
+    expected = mica("certificate", "fingerprint", sample).stdout
+    pem = sample.read_bytes()
+    for data in (KEY + pem, pem.replace(b" CERTIFICATE-", b" X509 CERTIFICATE-"), pem + KEY, b"junk\n" + pem):
+        assert mica("certificate", "fingerprint", input=data).stdout == expected
+
+
+@pytest.mark.parametrize("block", [b"-----BEGIN CERTIFICATE-----\n", b"-----BEGIN X-----\n", b"-----END X-----\n"])
+def test_a_file_of_marks_alone_takes_no_time(mica: Run, block: bytes) -> None:
+    result = mica("certificate", "inspect", input=block * 400_000)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.count("\n") == 2
 
 
 def test_the_damaged_block_of_several_is_named(mica: Run, sample: Path) -> None:
@@ -100,7 +160,7 @@ def test_a_damaged_document_is_shown_or_refused(openssl: Callable[..., str], tmp
 
 def test_a_terminal_on_stdin_is_not_waited_for(tmp_path: Path) -> None:
     child = pexpect.spawn(sys.executable, ["-m", "mica.cli", "certificate", "inspect"], encoding="utf-8", timeout=20)
-    child.expect("error: there is no file to read")
+    child.expect("error: there is no certificate on stdin")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 2
@@ -109,3 +169,28 @@ def test_a_terminal_on_stdin_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_closed_pipe_is_quiet(sample: Path) -> None:
     command = f"{sys.executable} -m mica.cli certificate inspect {sample} | true"
     assert subprocess.run(["sh", "-c", command], capture_output=True, text=True).stderr == ""
+
+
+def test_a_damaged_certificate_is_judged_or_refused(openssl: Callable[..., str], tmp_path: Path) -> None:
+    """Each octet is changed in turn: ``verify`` and ``lint`` have an answer, or there is FileProblem."""
+    openssl(
+        "req", "-new", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "k", "-out", "c", "-outform", "DER",
+        "-subj", "/CN=a/emailAddress=a@b.example", "-addext", "subjectAltName=DNS:a.example,IP:10.0.0.1",
+        "-addext", "keyUsage=digitalSignature,keyCertSign", "-addext", "nameConstraints=permitted;DNS:example",
+        "-addext", "extendedKeyUsage=serverAuth",
+    )  # fmt: skip
+    data, file = (tmp_path / "c").read_bytes(), tmp_path / "damaged"
+    (good,) = documents.certificates_in(str(tmp_path / "c"))
+    demands = Demands(at=datetime.now(UTC), purpose="server", host=x509.DNSName("a.example"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place, flip in itertools.product(range(len(data)), (0x01, 0x80)):
+            damaged = data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :]
+            assert all(isinstance(finding, str) for finding in lint_certificate(damaged, [data]))
+            file.write_bytes(damaged)
+            with contextlib.suppress(FileProblem):
+                given = tuple(documents.certificates_in(str(file)))
+                question = Question(
+                    given=given, others=(), anchors=(good,), lists=None, demands=demands, is_server=False
+                )
+                assert not judge(question).holds

@@ -348,6 +348,20 @@ def test_a_malformed_standard_extension_is_shown_raw(mica: Run, issue: Issue) ->
     assert "  Subject:     svc.example\n  Issuer" in shown(mica("certificate", "inspect", "--short", "c"))
 
 
+def test_a_ca_with_the_name_of_its_issuer_and_another_key_is_an_intermediate(mica: Run, issue: Issue) -> None:
+    """A CA that has changed its key signs the new one with the old: self-issued, not self-signed (RFC 5280 §3.2)."""
+    works = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Works")])
+    ca = (x509.BasicConstraints(ca=True, path_length=None), True)
+    own, other = x509.SubjectKeyIdentifier(b"own"), x509.AuthorityKeyIdentifier(b"other", None, None)
+    issue("c", ca, (own, False), (other, False), subject=works, issuer=works)
+    assert shown(mica("certificate", "inspect", "--short", "c")).startswith("X.509v3 Intermediate CA Certificate")
+
+
+def test_json_can_be_asked_for_as_everywhere(mica: Run, sample: Path) -> None:
+    expected = shown(mica("certificate", "inspect", "--format", "json", sample))
+    assert shown(mica("certificate", "inspect", "--json", sample)) == expected
+
+
 def test_names_cannot_act_on_the_terminal_or_forge_rows(mica: Run, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     texts = {"CN": "a,O=Bank\n        Issuer: CN=Bank\x1b[31m\u202e", "OU": "ünü"}

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwcrypto import jwk as jwcrypto_jwk
 
-from mica import Operation, SignX509
+from mica import Operation, SignX509, keyfiles
 from mica.client import KeyProblem, TokenOrder
 from mica.client.jws import PrivateKey
+from mica.jwe import encrypt_jwk
+from mica.jwk import dump, load
 from mica.testing.contexts import URL, Clock, make_context
 from mica.testing.provisioners import verdict
-from mica_jwk import private
 from mica_jwk.client import JWKTokenSource, new_key, public_key
-from mica_jwk.encryption import encrypt_jwk
 from mica_jwk.provisioner import JWKConfig, JWKProvisioner
 
 PASSWORD = b"correct horse"
@@ -169,54 +169,60 @@ KEYS: list[tuple[PrivateKey, str]] = [
 @pytest.mark.parametrize(("key", "alg"), KEYS)
 def test_every_kind_of_key_signs_and_another_library_verifies(key: PrivateKey, alg: str, tmp_path: Path) -> None:
     file = tmp_path / "key.json"
-    file.write_text(json.dumps(private.dump(key)))
+    file.write_text(json.dumps(dump(key)))
     raw = JWKTokenSource().token(ORDER, {"type": "JWK", "name": "admin"}, Desk(key_file=file))
-    assert jwt.get_unverified_header(raw)["kid"] == private.dump(key)["kid"]
+    assert jwt.get_unverified_header(raw)["kid"] == dump(key)["kid"]
     assert verified(raw, key.public_key(), alg)["sub"] == "svc.example"
 
 
 def test_an_rsa_provisioner_may_want_another_algorithm(tmp_path: Path) -> None:
     key = KEYS[3][0]
     file = tmp_path / "key.json"
-    file.write_text(json.dumps(private.dump(key)))
-    entry = {"name": "admin", "key": {**public_key(private.dump(key)), "alg": "PS512"}}
+    file.write_text(json.dumps(dump(key)))
+    entry = {"name": "admin", "key": {**public_key(dump(key)), "alg": "PS512"}}
     raw = JWKTokenSource().token(ORDER, entry, Desk(key_file=file))
     assert verified(raw, key.public_key(), "PS512")
 
 
 @pytest.mark.parametrize("key", [key for key, _ in KEYS])
 def test_keys_written_as_jwk_are_read_by_another_library_and_back(key: PrivateKey) -> None:
-    theirs = jwcrypto_jwk.JWK(**private.dump(key))
-    assert theirs.thumbprint() == private.dump(key)["kid"]
-    back = private.load(json.loads(theirs.export_private()))
+    theirs = jwcrypto_jwk.JWK(**dump(key))
+    assert theirs.thumbprint() == dump(key)["kid"]
+    back = load(json.loads(theirs.export_private()))
     assert back.public_key() == key.public_key()
 
 
 def test_an_rsa_key_without_its_factors_is_read() -> None:
-    members = {name: value for name, value in private.dump(KEYS[3][0]).items() if name in ("kty", "n", "e", "d")}
-    assert private.load(members).public_key() == KEYS[3][0].public_key()
+    members = {name: value for name, value in dump(KEYS[3][0]).items() if name in ("kty", "n", "e", "d")}
+    assert load(members).public_key() == KEYS[3][0].public_key()
 
 
 @pytest.mark.parametrize(
-    "jwk",
+    "members",
     [{}, {"kty": "EC"}, {"kty": "oct", "k": "AA"}, {"kty": "EC", "crv": "P-256", "d": 1},
      {"kty": "OKP", "crv": "X25519"}, {"kty": "EC", "crv": "P-256", "d": ""},
-     {"kty": "RSA", "n": "AQ", "e": "AQ", "d": "AQ"}, {"kty": []}],
+     {"kty": "RSA", "n": "AQ", "e": "AQ", "d": "AQ"}, {"kty": []},
+     {"kty": "OKP", "crv": "Ed25519", "d": "A" * 43, "x": "A" * 43}],
 )  # fmt: skip
-def test_what_is_no_private_key_is_refused(jwk: dict[str, Any]) -> None:
+def test_what_is_no_private_key_is_refused(members: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        private.load(jwk)
+        load(members)
 
 
-def _files(jwk: dict[str, str], jwe: str) -> dict[str, bytes]:
-    key = private.load(jwk)
+def _files(private: dict[str, str], jwe: str) -> dict[str, bytes]:
+    key = load(private)
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     parts = dict(zip(("protected", "encrypted_key", "iv", "ciphertext", "tag"), jwe.split("."), strict=True))
     return {
-        "plain JWK": json.dumps(jwk).encode(),
+        "plain JWK": json.dumps(private).encode(),
         "encrypted JWK, compact": jwe.encode() + b"\n",
         "encrypted JWK, JSON": json.dumps(parts).encode(),
         "PEM": key.private_bytes(pem, pkcs8, serialization.NoEncryption()),
+        "DER": key.private_bytes(serialization.Encoding.DER, pkcs8, serialization.NoEncryption()),
+        "encrypted DER": keyfiles.dump_private_key_der(key, PASSWORD),
+        "encrypted OpenSSH": key.private_bytes(
+            pem, serialization.PrivateFormat.OpenSSH, serialization.BestAvailableEncryption(PASSWORD)
+        ),
         "encrypted PEM": key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(PASSWORD)),
     }
 

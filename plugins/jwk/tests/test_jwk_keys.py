@@ -13,10 +13,10 @@ from jwcrypto import jwk as jwcrypto_jwk
 
 from mica import ConfigError
 from mica.client.jws import PrivateKey, sign
+from mica.jwk import public, thumbprint
 from mica.keyfiles import generate
 from mica.testing.contexts import Clock, make_context
 from mica_jwk.keys import VerificationKey
-from mica_jwk.members import public, thumbprint
 from mica_jwk.provisioner import JWKConfig, JWKProvisioner
 
 

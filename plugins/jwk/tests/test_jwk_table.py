@@ -14,9 +14,9 @@ from jwcrypto import jwe as jwcrypto_jwe
 from jwcrypto import jwk as jwcrypto_jwk
 
 from mica.client import KeyProblem, TableMaker
+from mica.jwe import decrypt_jwk, encrypt_jwk
 from mica.testing.contexts import Clock, make_context
 from mica_jwk.client import JWKTokenSource
-from mica_jwk.encryption import decrypt_jwk, encrypt_jwk
 from mica_jwk.provisioner import JWKConfig, JWKProvisioner
 
 PASSWORD = b"correct horse"

@@ -3,17 +3,30 @@
 import click
 
 from mica import __version__
-from mica.cli.console import product
+from mica.cli import options
+from mica.cli.console import product, report, wants_json
+from mica.cli.shell import Group
 
 
-@click.command()
+@click.command(epilog=options.examples("mica version", "mica version --json"))
+@options.json_output
 def version() -> None:
     """Print the version."""
-    product(f"mica {__version__}")
+    if wants_json():
+        report({"version": __version__})
+    else:
+        product(f"mica {__version__}")
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("path", nargs=-1)
+def _members(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """What may follow on the words before, for the shell to complete."""
+    root, before = context.find_root().command, " ".join(context.params.get("path") or ())
+    names = root.catalogue.children(before) if isinstance(root, Group) else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@click.command(epilog=options.examples("mica help ca sign"), context_settings={"ignore_unknown_options": True})
+@click.argument("path", nargs=-1, shell_complete=_members)
 @click.pass_context
 def help_(context: click.Context, path: tuple[str, ...]) -> None:
     """Show the help of a command, such as: mica help ca sign."""

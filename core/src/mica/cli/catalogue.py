@@ -1,23 +1,15 @@
-"""Every command there is, found by its path and imported when it is asked for; and where its flags get their values."""
+"""Every command there is, found by its path and imported when it is asked for."""
 
-import os
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from mica.cli import table
 from mica.cli.console import Settings
-from mica.cli.discovery import Brought, brought
-from mica.cli.errors import CLIError, FileProblem
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-class CommandLineOnly(click.Option):
-    """An option that neither the environment nor ``defaults.json`` sets."""
+from mica.cli.discovery import Brought, brought, docstring
+from mica.cli.errors import CLIError
 
 
 class Catalogue:
@@ -39,7 +31,9 @@ class Catalogue:
         if path in table.COMMANDS:
             return False
         below = f"{path} "
-        return any(known.startswith(below) for commands in (table.COMMANDS, self.plugins) for known in commands)
+        if any(known.startswith(below) for known in table.COMMANDS):
+            return True
+        return any(known.startswith(below) for known in self.plugins)
 
     def command(self, path: str) -> click.Command | None:
         """The command at ``path``, imported; None when there is none. Raises CLIError when it cannot be loaded."""
@@ -50,16 +44,15 @@ class Catalogue:
         return None
 
     def help(self, path: str) -> str:
-        """One line on what is at ``path``. Only a plugin's command is imported for it."""
-        if path in table.COMMANDS:
-            return table.COMMANDS[path][1]
-        if path in self.plugins:
-            try:
-                command = self.command(path)
-            except CLIError as error:
-                return f"({error.message})"
-            return command.get_short_help_str(limit=100) if command else ""
-        return table.GROUPS.get(path, "")
+        """One line on what is at ``path``. Only a plugin's command that is no plain function is imported for it."""
+        if path in table.COMMANDS or path not in self.plugins:
+            return table.one_line(path)
+        text = docstring(self.plugins[path].target)
+        try:
+            command = click.Command(None, help=text) if text else self.command(path)
+        except CLIError as error:
+            return f"({error.message})"
+        return command.get_short_help_str(limit=100) if command else ""
 
 
 def _load(target: str, path: str, distribution: str) -> click.Command:
@@ -72,18 +65,49 @@ def _load(target: str, path: str, distribution: str) -> click.Command:
         ) from error
     if not isinstance(command, click.Command):
         raise CLIError(f"the command {path!r} of {distribution} cannot be loaded: {target} is not a command")
-    _furnish(command)
+    _furnish(path, command)
     return command
 
 
-def _furnish(command: click.Command) -> None:
-    """Every command takes the switches of the shell, and every flag listens to ``MICA_<FLAG>``."""
+def _furnish(path: str, command: click.Command) -> None:
+    """Every command takes the switches of the shell, and every flag listens to ``MICA_<FLAG>``.
+
+    A command that reads defaults can be told whose.
+    """
+    from mica.cli.values import listen  # the help of groups needs no values
+
     known = {name for parameter in command.params for name in parameter.opts}
-    command.params += [switch for switch in switches() if not known.intersection(switch.opts)]
+    more = switches() if path in table.WITHOUT_DEFAULTS else [context_option(), *switches()]
+    command.params += [switch for switch in more if not known.intersection(switch.opts)]
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
-    for option in _settable(command):
-        if option.envvar is None and not option.multiple:
-            option.envvar = _variables(option)
+    listen(command)
+
+
+def context_option() -> click.Option:
+    """``--context NAME``: the context of this run. ``MICA_CONTEXT`` is read where contexts are."""
+
+    def settle(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE:
+            context.ensure_object(Settings).context = value
+
+    return click.Option(
+        ["--context"],
+        metavar="NAME",
+        expose_value=False,
+        callback=settle,
+        envvar="MICA_CONTEXT",
+        shell_complete=_context_names,
+        help="Use this context [the current one].",
+    )
+
+
+def _context_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    from mica.cli import contexts, paths  # only the shell asks
+
+    try:
+        return [name for name in contexts.known(paths.base_path()) if name.startswith(incomplete)]
+    except CLIError:  # a file that cannot be read is told when a command needs it
+        return []
 
 
 def switches() -> list[click.Option]:
@@ -112,47 +136,3 @@ def switches() -> list[click.Option]:
             help="Write no colours.",
         ),
     ]
-
-
-def default_values(path: str, command: click.Command, config: "Path | None") -> dict[str, object]:
-    """What ``defaults.json`` says about the flags of this command, and the environment about the repeatable ones."""
-    from mica.cli import paths  # pathlib is slow, and help needs none of it
-
-    said = {} if path in table.WITHOUT_DEFAULTS else paths.defaults(config)
-    values: dict[str, object] = {}
-    for option in _settable(command):
-        name = next((name for name in _long_names(option) if name in said), None)
-        if name is not None and option.name:
-            values[option.name] = _fitting(option, name, said[name], config or paths.defaults_file())
-        # click splits the environment of a repeatable flag at white space; the habit here is the comma.
-        listed = next(filter(None, map(os.environ.get, _variables(option))), None) if option.multiple else None
-        if listed is not None and option.name:
-            values[option.name] = [item for item in map(str.strip, listed.split(",")) if item]
-    return values
-
-
-def _fitting(option: click.Option, name: str, value: object, file: "Path") -> object:
-    if option.multiple:
-        return value if isinstance(value, list) else [str(value)]
-    if isinstance(value, list):
-        raise FileProblem(f"{file}: {name!r} takes one value, not a list")
-    if option.is_flag or not isinstance(value, bool):
-        return value if option.is_flag else str(value)
-    raise FileProblem(f"{file}: {name!r} takes a value, not {str(value).lower()}")
-
-
-def _settable(command: click.Command) -> list[click.Option]:
-    """The options of ``command`` that the environment and the defaults may set."""
-    return [
-        option
-        for option in command.params
-        if isinstance(option, click.Option) and not isinstance(option, CommandLineOnly) and _long_names(option)
-    ]
-
-
-def _long_names(option: click.Option) -> list[str]:
-    return [name.removeprefix("--") for name in option.opts if name.startswith("--")]
-
-
-def _variables(option: click.Option) -> list[str]:
-    return [f"MICA_{name.upper().replace('-', '_')}" for name in _long_names(option)]

@@ -4,28 +4,31 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from mica.cli.errors import CLIError, FileProblem, PromptNeeded
-from mica.cli.terminal import Terminal, controlling_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mica.cli.terminal import Terminal
+
 Option = TypeVar("Option")
 
 
-@dataclass(slots=True, kw_only=True)
 class Settings:
     """How this run talks. One for each run, carried as click's ``obj``."""
 
+    # Every run makes one, and importing dataclasses takes as long as much of mica.
     no_color: bool = False
     non_interactive: bool = False
     json: bool = False
     config: "Path | None" = None
+    context: str | None = None
+    exit_codes: Mapping[type[CLIError], int] | None = None
+    """The exit codes of the command that was called, where it has its own; see ``endings.exit_code``."""
 
 
 def settings() -> Settings:
@@ -48,11 +51,25 @@ def printable(text: str, *, lines: bool = False) -> str:
     )
 
 
+def help_width() -> int:
+    """How wide help is: as the terminal, and never wider than 78 columns. click would import shutil to find out."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size().columns
+    except (ValueError, OSError):
+        columns = 0
+    return max(min(columns or 80, 80) - 2, 50)
+
+
 def product(text: str | bytes, nl: bool = True) -> None:
-    """``text`` is on stdout, as it is; what the command was called for. Raises FileProblem when stdout is closed."""
+    """``text`` is on stdout, as it is; what the command was called for. Raises FileProblem when it cannot be."""
     if sys.stdout is None:
         raise FileProblem("stdout is closed, and this command writes there")
-    click.echo(text, nl=nl)
+    try:
+        click.echo(text, nl=nl)
+    except BrokenPipeError:  # whoever read it wants no more, which is no error
+        raise
+    except OSError as error:
+        raise FileProblem(f"stdout: cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 
 def report(members: Mapping[str, object]) -> None:
@@ -60,12 +77,12 @@ def report(members: Mapping[str, object]) -> None:
     product(json_text(members))
 
 
-def json_text(value: object) -> str:
-    """``value`` as JSON, indented by two, in its own order; what a terminal would act upon is escaped."""
+def json_text(value: object, *, indent: int = 2) -> str:
+    """``value`` as JSON in its own order; what a terminal would act upon is escaped."""
     import json  # most calls need none
 
     # Outside strings JSON has line ends alone, so an escape always stands where JSON allows it.
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     return "".join(
         character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1] for character in text
     )
@@ -90,6 +107,22 @@ def chosen(name: str, value: object) -> None:
     """``✔ Name: value`` is on stderr: what a menu leaves behind, and what stands there when no menu was needed."""
     mark, label = _styled("✔", fg="green"), _styled(f"{printable(name)}:", bold=True)
     click.echo(f"{mark} {label} {printable(str(value))}", err=True)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[None]:
+    """Whatever is done meanwhile shows on a terminal that it goes on, once it has taken a second.
+
+    Only where stderr is a terminal that can move its cursor, and never with ``--json``. Nothing may be said or asked
+    meanwhile: the line is taken.
+    """
+    if settings().json or os.environ.get("TERM", "") in ("", "dumb") or sys.stderr is None or not sys.stderr.isatty():
+        yield
+        return
+    from mica.cli.progress import shown  # scripts need none of it
+
+    with shown(printable(label)):
+        yield
 
 
 def ask_text(label: str, *, flag: str, default: str | None = None, check: Callable[[str], object] | None = None) -> str:
@@ -121,11 +154,18 @@ def ask_yes_no(label: str, *, flag: str) -> bool:
             terminal.write(">> y or n\n")
 
 
-def ask_password(label: str, *, flag: str, new: bool = False) -> bytes:
-    """A password, never empty; a ``new`` one was typed twice. Raises PromptNeeded, Cancelled."""
+def ask_password(label: str, *, flag: str, new: bool = False, generate: Callable[[], bytes] | None = None) -> bytes:
+    """A password, never empty; a ``new`` one was typed twice. Raises PromptNeeded, Cancelled.
+
+    An empty answer is what ``generate`` makes, shown on the terminal this once.
+    """
     with _terminal(label, flag) as terminal:
         while True:
             password = terminal.secret(f"{printable(label)}: ")
+            if not password and generate is not None:
+                password = generate()
+                terminal.write(f"The password is {password.decode()} - it is shown this once; keep it.\n")
+                return password
             if not password:
                 terminal.write(">> a password cannot be empty\n")
             elif not new or terminal.secret("The same once more: ") == password:
@@ -158,22 +198,24 @@ def ask_choice(
 
 
 @contextmanager
-def _terminal(label: str, flag: str, offered: Sequence[str] = ()) -> Iterator[Terminal]:
+def _terminal(label: str, flag: str, offered: Sequence[str] = ()) -> "Iterator[Terminal]":
     """The terminal to ask on; raises PromptNeeded when there is none, or when nobody is to be asked."""
     remedy = f"answer it with {flag}" + (f"; one of {', '.join(offered)}" if offered else "")
     if settings().non_interactive:
         raise PromptNeeded(f"{label}: --non-interactive forbids asking", hint=remedy)
+    from mica.cli.terminal import controlling_terminal  # only questions need it
+
     with controlling_terminal(plain=_plain()) as terminal:
         if terminal is None:
             raise PromptNeeded(f"{label}: there is no terminal to ask on", hint=remedy)
         yield terminal
 
 
-def _question(terminal: Terminal, prompt: str) -> str:
+def _question(terminal: "Terminal", prompt: str) -> str:
     return f"{terminal.styled('?', 34)} {terminal.styled(prompt + ':', 1)} "
 
 
-def _answered(terminal: Terminal, prompt: str, typed: str, answer: str) -> None:
+def _answered(terminal: "Terminal", prompt: str, typed: str, answer: str) -> None:
     mark, label = terminal.styled("✔", 32), terminal.styled(prompt + ":", 1)
     terminal.replace_line(f"{mark} {label} {printable(answer)}", len(prompt) + len(typed) + 4)
 
@@ -200,6 +242,6 @@ def _plain() -> bool:
 
 
 def _styled(text: str, *, fg: str | None = None, bold: bool | None = None) -> str:
-    if _plain() or not sys.stderr.isatty():
+    if _plain() or sys.stderr is None or not sys.stderr.isatty():
         return text
     return click.style(text, fg=fg, bold=bold)

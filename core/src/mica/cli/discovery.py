@@ -1,14 +1,18 @@
 """The commands that other distributions bring: entry points of the group ``mica.commands``.
 
-``certificate.inspect = mica_certtool.inspect:inspect`` is the command ``mica certificate inspect``. The files are read
-here and not by importlib.metadata, whose import alone takes longer than all of this.
+``certificate.inspect = mica_certtool.reading.inspection:inspect`` is the command ``mica certificate inspect``. The
+files are read here and not by importlib.metadata, whose import alone takes longer than all of this.
+
+The help of a group has one line on each command: the first sentence of the docstring of its function. It is read from
+the compiled module, which is not run for it, so that what a command imports costs the group's help nothing.
 """
 
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import NamedTuple
 
 from mica.cli.errors import CLIError
 
@@ -16,8 +20,7 @@ _GROUP = "[mica.commands]"
 _NAME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class Brought(NamedTuple):  # dataclasses are slow to import
     """A command and the distribution that brings it; ``target`` is module:attribute."""
 
     path: str
@@ -42,6 +45,25 @@ def brought(core: Iterable[str], places: Iterable[str] | None = None) -> dict[st
         claimed[command.path] = command.distribution
         found[command.path] = command
     return found
+
+
+def docstring(target: str) -> str | None:
+    """The docstring of the function at ``target``, module:attribute; its module is not run, the packages above it are.
+
+    None when that is no function of the module, has no docstring, or cannot be read; running it tells why.
+    """
+    from importlib.util import find_spec  # only the help of groups needs it
+
+    module, _, attribute = target.partition(":")
+    try:
+        get_code = getattr(getattr(find_spec(module), "loader", None), "get_code", None)
+        code = get_code(module) if get_code else None
+    except (ImportError, SyntaxError):
+        return None
+    for constant in code.co_consts if code else ():
+        if isinstance(constant, CodeType) and constant.co_name == attribute:
+            return FunctionType(constant, {}).__doc__
+    return None
 
 
 def _shadows(path: str, other: str) -> bool:

@@ -2,12 +2,30 @@
 
 import os
 import sys
+from contextlib import suppress
 
 import click
 
 from mica.cli.console import Settings, json_text, printable
 from mica.cli.errors import Cancelled, CLIError, FileProblem, Usage
-from mica.errors import MicaError
+
+_KILLED = 128  # what a shell adds to the number of the signal that ended a command
+
+
+def end_in_order() -> None:
+    """SIGTERM and SIGHUP end the run as Ctrl-C does: what is half written goes, the terminal is as it was.
+
+    A signal that somebody else handles, or ignores (nohup), is left alone.
+    """
+    import signal
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(_KILLED + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            with suppress(ValueError):  # in another thread than the first there are no signals
+                signal.signal(number, end)
 
 
 def conclude(failure: BaseException, settings: Settings) -> int:
@@ -21,11 +39,22 @@ def conclude(failure: BaseException, settings: Settings) -> int:
         return Usage.exit_code
     ending = as_cli_error(failure)
     _show(ending, as_json=settings.json)
-    return ending.exit_code
+    return exit_code(ending, settings)
+
+
+def exit_code(ending: CLIError, settings: Settings) -> int:
+    """The code for ``ending``: the command's own, where the class of the command has ``exit_codes``, by kind of error.
+
+    Units of systemd and monitors take the codes of some commands for an answer; errors must then have others.
+    """
+    own = settings.exit_codes or {}
+    return next((own[kind] for kind in type(ending).__mro__ if kind in own), ending.exit_code)
 
 
 def as_cli_error(failure: BaseException) -> CLIError:
     """``failure`` as the command line tells it."""
+    from mica.errors import ConfigError, MicaError  # only failures need it
+
     if isinstance(failure, CLIError):
         return failure
     if isinstance(failure, click.UsageError):
@@ -34,6 +63,8 @@ def as_cli_error(failure: BaseException) -> CLIError:
         return Cancelled("cancelled")
     if isinstance(failure, click.ClickException):
         return CLIError(failure.format_message())
+    if isinstance(failure, ConfigError):
+        return FileProblem(str(failure))
     if isinstance(failure, MicaError):
         return CLIError(str(failure) or type(failure).__name__)
     if isinstance(failure, OSError):

@@ -4,20 +4,39 @@ import os
 import stat
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+import click
 
 from mica.cli import console
 from mica.cli.errors import Cancelled, FileProblem, Usage
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _MAX_INPUT = 16 << 20
+_STDIN = "mica.cli.files.stdin"  # in click's meta, once stdin has been read
 
 
-def read_input(path: str | Path) -> bytes:
+class Access(NamedTuple):  # dataclasses are slow to import
+    """Who may do what with a file, said on purpose: it counts for an existing file as well, and whatever the umask."""
+
+    mode: int
+    exact: bool = True
+    """Otherwise ``mode`` is what ``write_all`` makes of a bare one."""
+    uid: int = -1
+    """Whose file it is; -1 leaves it with whom it belongs to, as os.chown has it."""
+    gid: int = -1
+
+
+def read_input(path: "str | Path") -> bytes:
     """What ``path`` holds, stdin for ``-``; raises FileProblem when it cannot be read or exceeds 16 MiB."""
     try:
         if str(path) == "-":
-            data = sys.stdin.buffer.read(_MAX_INPUT + 1)
+            data = _stdin().buffer.read(_MAX_INPUT + 1)
         else:
+            from pathlib import Path  # slow to import, and help needs none of it
+
             with Path(path).open("rb") as stream:
                 data = stream.read(_MAX_INPUT + 1)
     except FileNotFoundError:
@@ -31,12 +50,24 @@ def read_input(path: str | Path) -> bytes:
     return data
 
 
-def settle(outputs: Iterable[Path], *, force: bool) -> None:
+def _stdin() -> TextIO:
+    """Stdin, which this command has not read before: a second time there is nothing. Raises FileProblem, Usage."""
+    if sys.stdin is None:
+        raise FileProblem("-: stdin is closed", hint="name a file, or write into stdin")
+    context = click.get_current_context(silent=True)
+    if context is not None and context.meta.setdefault(_STDIN, read := object()) is not read:
+        raise Usage("stdin is read twice", hint="where - stands twice, give one a file, or a descriptor: fd:3")
+    return sys.stdin
+
+
+def settle(outputs: "Iterable[Path]", *, force: bool) -> None:
     """Every output can be written, and whoever was asked agreed to overwrite what is there.
 
     Raises Usage when two outputs are one file, FileProblem when one cannot be written, Cancelled when the answer is no.
     """
-    paths = [Path(output) for output in outputs]
+    paths = list(outputs)
+    if "-" in map(str, paths):
+        raise Usage("- is stdin, and nothing can be written there", hint="/dev/stdout is stdout")
     targets = [_target(path) for path in paths]
     for index, target in enumerate(targets):
         if target in targets[:index] and not _is_stream(target):
@@ -50,22 +81,35 @@ def settle(outputs: Iterable[Path], *, force: bool) -> None:
             _ask_to_overwrite(path)
 
 
-def write_atomic(path: Path, data: bytes, *, mode: int) -> None:
+def keep_apart(outputs: "Iterable[Path | None]", inputs: "Iterable[str | Path | None]") -> None:
+    """No output takes the place of a file that is read, such as the only copy of a key, whatever ``--force`` allows.
+
+    Raises Usage.
+    """
+    read = [name for name in inputs if name is not None and os.access(name, os.F_OK)]
+    for output in filter(None, outputs):
+        for name in read:
+            if output.exists() and output.samefile(name) and not _is_stream(output):
+                raise Usage(f"{output} would take the place of {name}, which is read", hint="give another name")
+
+
+def write_atomic(path: "Path", data: bytes, *, mode: int | Access) -> None:
     """``path`` holds ``data``, durably, or what it held before; see ``write_all``."""
     write_all([(path, data, mode)])
 
 
-def write_all(outputs: Iterable[tuple[Path, bytes, int]]) -> None:
+def write_all(outputs: "Iterable[tuple[Path, bytes, int | Access]]") -> None:
     """Every path holds its data, durably; all are on disk before they take their names, in the order given (key first).
 
     ``mode`` is that of a new file, less the umask. An existing file keeps its owner and mode, but a secret (a mode
-    that gives nothing to others) never becomes readable to more than ``mode`` says. A link is followed.
+    that gives nothing to others) never becomes readable to more than ``mode`` says; unless an Access says otherwise.
+    A link is followed.
     Raises FileProblem.
     """
     staged: list[tuple[Path, Path]] = []
     try:
         for path, data, mode in outputs:
-            target = _target(Path(path))
+            target = _target(path)
             if _is_stream(target):
                 target.write_bytes(data)
             else:
@@ -88,14 +132,14 @@ def reason(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _target(path: Path) -> Path:
+def _target(path: "Path") -> "Path":
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a ring of links; a NUL in the name
         raise FileProblem(f"{path}: cannot be written: {reason(error)}") from error
 
 
-def _is_stream(target: Path) -> bool:
+def _is_stream(target: "Path") -> bool:
     """Whether ``target`` is a terminal, a pipe, ``/dev/null`` …: written to, never replaced."""
     try:
         kind = target.stat().st_mode
@@ -104,7 +148,7 @@ def _is_stream(target: Path) -> bool:
     return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
 
 
-def _check_writable(path: Path, target: Path) -> None:
+def _check_writable(path: "Path", target: "Path") -> None:
     directory = target.parent
     if target.is_dir():
         raise FileProblem(f"{path}: is a directory", hint="name the file to write inside it")
@@ -119,7 +163,7 @@ def _check_writable(path: Path, target: Path) -> None:
     _refuse_planted(path, target)
 
 
-def _refuse_planted(path: Path, target: Path) -> None:
+def _refuse_planted(path: "Path", target: "Path") -> None:
     """In a directory where everybody may write, nobody's file or link but ours or the directory's owner's is replaced.
 
     What Linux' protected_symlinks and protected_regular guard, for renames also.
@@ -135,18 +179,20 @@ def _refuse_planted(path: Path, target: Path) -> None:
             )
 
 
-def _ask_to_overwrite(path: Path) -> None:
+def _ask_to_overwrite(path: "Path") -> None:
     if not console.ask_yes_no(f"Would you like to overwrite {path}", flag="--force"):
         raise Cancelled(f"{path}: exists, and is left as it is")
 
 
-def _stage(target: Path, data: bytes, mode: int) -> Path:
+def _stage(target: "Path", data: bytes, mode: int | Access) -> "Path":
     """A file beside ``target`` that holds ``data`` and is ready to take its name."""
+    access = mode if isinstance(mode, Access) else Access(mode=mode, exact=False)
     temporary = target.parent / f".mica-{os.urandom(8).hex()}"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, access.mode)
         with os.fdopen(descriptor, "wb") as stream:
-            _take_over(descriptor, target, mode)
+            _furnish(descriptor, target, access)
             stream.write(data)
             stream.flush()
             os.fsync(descriptor)
@@ -156,24 +202,28 @@ def _stage(target: Path, data: bytes, mode: int) -> Path:
     return temporary
 
 
-def _take_over(descriptor: int, target: Path, mode: int) -> None:
-    """The new file has the owner and the mode of the old one, where there is an old one."""
+def _furnish(descriptor: int, target: "Path", access: Access) -> None:
+    """The new file has the owner and the mode of the old one, if there is one, or those that were asked for."""
+    made = os.fstat(descriptor)
     try:
         old = target.stat()
     except FileNotFoundError:
-        return
-    kept = stat.S_IMODE(old.st_mode) & 0o777
-    if mode & 0o077 == 0:
-        kept &= mode
-    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+        old = made
+    mode = access.mode if access.exact else stat.S_IMODE(old.st_mode) & 0o777
+    if access.mode & 0o077 == 0:
+        mode &= access.mode
+    uid, gid = (old if wanted < 0 else wanted for old, wanted in ((old.st_uid, access.uid), (old.st_gid, access.gid)))
+    if (uid, gid) != (made.st_uid, made.st_gid):
         try:
-            os.fchown(descriptor, old.st_uid, old.st_gid)
+            os.fchown(descriptor, uid, gid)
         except PermissionError:
-            kept &= ~0o070  # the group is not ours to give, and what it could read another group must not
-    os.fchmod(descriptor, kept)
+            if (access.uid, access.gid) != (-1, -1):
+                raise
+            mode &= ~0o070  # the group is not ours to give, and what it could read another group must not
+    os.fchmod(descriptor, mode)
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync_directory(directory: "Path") -> None:
     """The new names in ``directory`` outlast a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,26 +1,40 @@
 """The flags that commands share, as decorators, and the types of their values.
 
-Every flag can also be set by ``MICA_<FLAG>`` and in ``defaults.json``; the catalogue sees to that.
+Every flag can also be set by ``MICA_<FLAG>`` and in ``defaults.json``, and every command takes ``--context``; the
+catalogue sees to that.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mica.cli.catalogue import CommandLineOnly as CommandLineOnly
+from mica.cli.catalogue import context_option
 from mica.cli.console import Settings
 from mica.cli.errors import Usage
+from mica.cli.values import CommandLineOnly as CommandLineOnly
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
 RSA_SIZES = (2048, 3072, 4096)
 
-#: A file. Whether it can be read is for the command to find out: a bad file is no usage error.
-FILE = click.Path(path_type=Path)
+
+class File(click.Path):
+    """A file, as ``Path``. Whether it exists is for the command to find out: a bad file is no usage error."""
+
+    def coerce_path_result(self, value: "str | os.PathLike[str]") -> "Path":
+        from pathlib import Path  # slow to import, and help needs none of it
+
+        return Path(value)
+
+
+FILE = File()
 
 
 class URL(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.4
@@ -85,6 +99,23 @@ def connection(command: Command) -> Command:
     """``ca_url: str | None`` (normalised) and ``root: Path | None``."""
     command = click.option("--root", type=FILE, help="Root certificate to trust; else certs/root_ca.crt.")(command)
     return click.option("--ca-url", type=URL(), metavar="URL", help="Where the CA is.")(command)
+
+
+def context(command: Command) -> Command:
+    """``--context``, for a command that reads no defaults and so does not have it; see ``paths.context_in_use``."""
+    command.__click_params__ = [*getattr(command, "__click_params__", []), context_option()]  # type: ignore[attr-defined]
+    return command
+
+
+def new_context(command: Command) -> Command:
+    """``context``, ``authority`` and ``profile``, each ``str | None``: the names of what is made."""
+    for name, text in (
+        ("--profile", "Its profile, for defaults [the name of the context]."),
+        ("--authority", "Its authority, for files [the CA's host]."),
+        ("--context", "Make this context, beside other CAs [the CA's host, once there are contexts]."),
+    ):
+        command = click.option(name, metavar="NAME", help=text)(command)
+    return command
 
 
 def validity(command: Command) -> Command:

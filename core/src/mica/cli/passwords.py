@@ -14,7 +14,7 @@ def from_source(source: str) -> bytes:
 
     White space at its end is cut. Raises FileProblem when it cannot be read or is empty.
     """
-    if source == "-" and sys.stdin.isatty():
+    if source == "-" and sys.stdin is not None and sys.stdin.isatty():
         raise FileProblem("-: stdin is a terminal", hint="leave the flag out to be asked without the password showing")
     data = _descriptor(source) if source.startswith("fd:") else files.read_input(source)
     password = data.rstrip()
@@ -28,6 +28,11 @@ def from_source(source: str) -> bytes:
 def password(source: str | None, label: str, *, flag: str, new: bool = False) -> bytes:
     """The password from ``source``, or the answer to ``label``; ``flag`` is what would have named a source."""
     return from_source(source) if source else console.ask_password(label, flag=flag, new=new)
+
+
+def given(source: str | None) -> bytes | None:
+    """The password that a flag names the source of, read now, before anybody is asked for anything."""
+    return from_source(source) if source is not None else None
 
 
 def _descriptor(source: str) -> bytes:

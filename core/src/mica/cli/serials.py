@@ -2,6 +2,8 @@
 
 import re
 
+from mica.cli.errors import Usage
+
 _DECIMAL = re.compile(r"[0-9]{1,49}", re.ASCII)
 _HEXADECIMAL = re.compile(r"0x[0-9a-f]{1,40}", re.ASCII | re.IGNORECASE)
 
@@ -17,3 +19,14 @@ def parse_serial(text: str) -> int:
     if _HEXADECIMAL.fullmatch(digits):
         return int(digits, 16)
     raise ValueError(f"{text!r} is not a serial number: decimal, or hexadecimal with 0x")
+
+
+def usable_serial(text: str) -> int:
+    """The serial number in ``text``; raises Usage."""
+    try:
+        return parse_serial(text)
+    except ValueError as error:
+        raise Usage(
+            str(error) if text else "missing argument 'SERIAL'",
+            hint="give the serial number, or name the certificate with --cert and its key with --key",
+        ) from error

@@ -1,16 +1,19 @@
 """The tree of commands as click sees it: groups that know their members' names, and import none of them for help."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mica.cli import table
-from mica.cli.catalogue import Catalogue, default_values, switches
+from mica.cli.catalogue import Catalogue, context_option, switches
 from mica.cli.console import Settings, product
+from mica.cli.errors import CLIError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.shell_completion import CompletionItem
 
 _TRUE, _FALSE = ("1", "t", "true", "yes", "on"), ("0", "f", "false", "no", "off")
 
@@ -45,19 +48,56 @@ class Group(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, self.catalogue.help(self.below(name))) for name in self.list_commands(ctx)])
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of this group; a bad value in the environment is told by its variable."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.BadParameter as error:
+            raise _told(error) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """What the member gives; a bad value is told by where it is from."""
+        try:
+            return super().invoke(ctx)
+        except click.BadParameter as error:
+            raise _told(error) from error
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The member that is called, with its defaults in place and ``--flag=false`` understood."""
         command = self.get_command(ctx, args[0])
+        if ctx.resilient_parsing:  # the shell wants to complete; what files say does not matter
+            return args[0] if command else None, command, args[1:]
         if command is None:
             raise self._unknown(ctx, args[0])
         rest = args[1:]
         if not isinstance(command, Group):
-            config = ctx.ensure_object(Settings).config
-            ctx.default_map = {args[0]: default_values(self.below(args[0]), command, config)}
+            from mica.cli.values import asks_for_help, default_values, given, refuse_doubles  # groups have no values
+
+            ctx.ensure_object(Settings).exit_codes = getattr(command, "exit_codes", None)
             rest = _without_boolean_values(ctx, command, rest)
+            said = given(command, ctx, rest)
+            refuse_doubles(command, said)
+            if "--context" in said:  # it says whose defaults count
+                ctx.ensure_object(Settings).context = str(said["--context"])
+            if not asks_for_help(command, said) or getattr(command, "help_reads_defaults", False):
+                ctx.default_map = {args[0]: default_values(self.below(args[0]), command, ctx, said)}
         return args[0], command, rest
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """The members and flags that begin with ``incomplete``; no command is imported for it."""
+        from click.shell_completion import CompletionItem
+
+        try:
+            names = self.list_commands(ctx)
+        except CLIError:  # two plugins collide; told when one of them is called
+            names = list(dict.fromkeys(path.partition(" ")[0] for path in table.COMMANDS)) if not self.path else []
+        found = [name for name in names if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=table.one_line(self.below(name))) for name in found]
+        return [*items, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def _unknown(self, ctx: click.Context, name: str) -> click.UsageError:
         from difflib import get_close_matches  # only for this message
@@ -65,6 +105,12 @@ class Group(click.Group):
         close = get_close_matches(name, self.list_commands(ctx), n=1)
         meant = f"; did you mean {self.below(close[0])!r}?" if close else ""
         return click.UsageError(f"there is no command {self.below(name)!r}{meant}", ctx)
+
+
+def _told(error: click.BadParameter) -> click.BadParameter | CLIError:
+    from mica.cli.values import with_origin  # only for this message
+
+    return with_origin(error)
 
 
 def _file(text: str) -> "Path":
@@ -99,6 +145,7 @@ def root() -> Group:
                 callback=settle,
                 help="Read this file instead of defaults.json.",
             ),
+            context_option(),
             *switches(),
             click.Option(
                 ["--version"],

@@ -7,6 +7,7 @@ A command's module is imported when the command is called, and not before.
 COMMANDS: dict[str, tuple[str, str]] = {
     "ca init": ("mica.cli.ca.init:init", "Create a root, an intermediate and the configuration of a new CA."),
     "ca serve": ("mica.cli.ca.serve:serve", "Run the CA."),
+    "ca import-step": ("mica.cli.ca.migration.command:import_step", "Make the configuration from a step-ca's files."),
     "ca check": ("mica.cli.ca.check:check", "Check a configuration and report every mistake in it."),
     "ca bootstrap": ("mica.cli.ca.trust:bootstrap", "Make this machine trust a CA."),
     "ca health": ("mica.cli.ca.trust:health", "Ask the CA whether it is well."),
@@ -25,6 +26,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ca provisioner update": ("mica.cli.ca.provisioner_edit:update", "Change a provisioner in the configuration."),
     "ca certs list": ("mica.cli.ca.certs:list_", "List the certificates on record."),
     "ca certs show": ("mica.cli.ca.certs:show", "Show one certificate on record."),
+    "context list": ("mica.cli.context_commands:list_", "List the contexts, the current one first."),
+    "context current": ("mica.cli.context_commands:current", "Print the name of the current context."),
+    "context select": ("mica.cli.context_commands:select", "Make a context the current one."),
+    "context remove": ("mica.cli.context_commands:remove", "Remove a context and its files."),
+    "path": ("mica.cli.context_commands:path", "Print where mica keeps its files."),
+    "completion bash": ("mica.cli.completion:bash", "Print the completion script for bash."),
+    "completion zsh": ("mica.cli.completion:zsh", "Print the completion script for zsh."),
+    "completion fish": ("mica.cli.completion:fish", "Print the completion script for fish."),
     "version": ("mica.cli.about:version", "Print the version."),
     "help": ("mica.cli.about:help_", "Show the help of a command: mica help ca sign."),
 }
@@ -34,10 +43,21 @@ GROUPS: dict[str, str] = {
     "ca": "Run a certificate authority, and get certificates from one.",
     "ca provisioner": "Who may ask this CA for certificates.",
     "ca certs": "What this CA has issued.",
+    "context": "Several CAs on one machine: which one is meant.",
+    "completion": "Let the shell complete commands and flags.",
     "certificate": "Create, read and check certificate files.",
     "crypto": "Keys, tokens and other cryptographic objects.",
     "crypto jwt": "Create, read and check JSON Web Tokens.",
+    "crypto jwk": "Create and read JSON Web Keys.",
+    "crypto key": "Read and convert the files of keys.",
 }
 
 #: Commands that found or describe a setting-up and therefore do not read ``defaults.json``.
-WITHOUT_DEFAULTS = frozenset({"ca init", "ca bootstrap", "version", "help"})
+WITHOUT_DEFAULTS = frozenset({"ca init", "ca bootstrap", "path", "version", "help"}) | {
+    command for command in COMMANDS if command.startswith(("context ", "completion "))
+}
+
+
+def one_line(path: str) -> str:
+    """What a command or group of core is for; empty for those of others."""
+    return COMMANDS[path][1] if path in COMMANDS else GROUPS.get(path, "")

@@ -20,7 +20,7 @@ class Terminal:
 
     def __init__(self, descriptor: int, *, plain: bool) -> None:
         self._fd = descriptor
-        self.plain = plain or os.environ.get("TERM", "dumb") == "dumb"
+        self.plain = plain or os.environ.get("TERM", "") in ("", "dumb")
 
     def write(self, text: str) -> None:
         """``text`` is on the screen."""

@@ -1,7 +1,6 @@
 """The CA's HTTP API as methods. Each call is one request over a connection of its own."""
 
-import json
-import ssl
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,15 +8,16 @@ from typing import Any
 from urllib.parse import quote
 
 from mica.client import tls, transport
-from mica.client.errors import NotTheCA, Refused
+from mica.client.errors import AlreadyRevoked, NotTheCA, Refused
 from mica.client.tls import Identity
 from mica.client.transport import Answer
 from mica.client.urls import normalize
 from mica.errors import MalformedRequest
-from mica.tokens import decode_json
 
 _PAGE = 100
 _MAX_PAGES = 1_000
+# The protocol has no other sign: any refusal that the CA words itself has the status 400.
+_ALREADY_REVOKED = re.compile(r"certificate with serial number '[^']*' is already revoked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,10 @@ class Client:
         reason_code: int = 0,
         reason: str = "",
     ) -> None:
-        """The certificate is revoked, by a token that orders it or by its own key over mutual TLS."""
+        """The certificate is revoked, by a token that orders it or by its own key over mutual TLS.
+
+        Raises AlreadyRevoked when it was.
+        """
         body = {
             "serial": str(serial_number),
             "ott": token,
@@ -147,7 +150,14 @@ class Client:
             "reason": reason,
             "passive": True,
         }
-        self._post("/revoke", body, identity=identity)
+        try:
+            answer = self._post("/revoke", body, identity=identity)
+        except Refused as error:
+            if not _ALREADY_REVOKED.search(str(error)):
+                raise
+            raise AlreadyRevoked(str(error), status=error.status, request_id=error.request_id) from error
+        if answer.get("status") != "ok":  # whoever believes in a revocation that was none looks no further
+            raise NotTheCA(f"{self.url}/revoke does not say that the certificate is revoked")
 
     def _get(self, path: str) -> dict[str, Any]:
         return self._members(
@@ -157,6 +167,8 @@ class Client:
     def _post(
         self, path: str, members: Mapping[str, Any] | None, *, identity: Identity | None = None, bearer: str = ""
     ) -> dict[str, Any]:
+        import json  # slow to import, and help needs none of it
+
         answer = transport.call(
             self.url,
             "POST",
@@ -171,6 +183,8 @@ class Client:
 
     def _members(self, answer: Answer) -> dict[str, Any]:
         """The JSON object in the answer; raises Refused for a status of 400 and more, NotTheCA for anything else."""
+        from mica.tokens import decode_json
+
         try:
             members = decode_json(answer.body, max_bytes=len(answer.body))
         except MalformedRequest as error:
@@ -182,6 +196,7 @@ class Client:
         message = members.get("message")
         if answer.status < 400 or not isinstance(message, str):
             raise self._strange(answer)
+        message = " ".join(message.split())  # what a stranger says stays on its line
         raise Refused(message, status=answer.status, request_id=answer.request_id, date=answer.date)
 
     def _strange(self, answer: Answer) -> NotTheCA:
@@ -208,8 +223,10 @@ class Client:
 
     def _certificate(self, pem: str) -> str:
         """The one certificate in ``pem``, written anew: what else stood there has been proved by nothing."""
+        from ssl import DER_cert_to_PEM_cert
+
         try:
-            return ssl.DER_cert_to_PEM_cert(tls.first_certificate(pem))
+            return DER_cert_to_PEM_cert(tls.first_certificate(pem))
         except ValueError as error:
             raise NotTheCA(f"{self.url} sends something else than a certificate") from error
 

@@ -5,6 +5,7 @@ ClientError
 │   ├── Untrusted         what answers cannot prove that it is the CA
 │   └── NotTheCA          what answers does not speak as a CA does
 ├── Refused               the CA answered no
+│   ├── AlreadyRevoked    the certificate that was to be revoked has been
 │   └── IdentityRejected  it would not even shake hands with this client certificate
 └── KeyProblem            the key that signs tokens cannot be used
 """
@@ -40,15 +41,30 @@ class NotTheCA(Unreachable):
 
 
 class Refused(ClientError):
-    """The CA answered no, with a ``status`` and a message, under ``request_id``; ``date`` is its clock's time."""
+    """The CA answered no, with a ``status`` and a message, under ``request_id``; ``date`` is its clock's time.
+
+    ``explained`` means that the message has the whole reason, as the CA's log has it; by HTTP it often has not.
+    """
 
     def __init__(
-        self, message: str, *, status: int, request_id: str = "", date: datetime | None = None, hint: str = ""
+        self,
+        message: str,
+        *,
+        status: int,
+        request_id: str = "",
+        date: datetime | None = None,
+        hint: str = "",
+        explained: bool = False,
     ) -> None:
         self.status = status
         self.request_id = request_id
         self.date = date
+        self.explained = explained
         super().__init__(message, hint=hint)
+
+
+class AlreadyRevoked(Refused):
+    """The certificate that was to be revoked has been revoked before: what was wanted is so."""
 
 
 class IdentityRejected(Refused):

@@ -1,14 +1,16 @@
 """TLS as a client of the CA needs it: trust in given roots, a client certificate, and failures told apart."""
 
-import hashlib
 import os
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mica.client.errors import Flaw, IdentityRejected, KeyProblem, NotTheCA, Unreachable, Untrusted
+
+if TYPE_CHECKING:  # slow to import, and help needs none of it
+    import ssl
 
 # X509_V_ERR_…, openssl/x509_vfy.h.
 _FLAWS: dict[int, Flaw] = {
@@ -52,8 +54,10 @@ class Identity:
     key: bytes = field(repr=False)
 
 
-def context(roots_pem: bytes | None, identity: Identity | None = None) -> ssl.SSLContext:
+def context(roots_pem: bytes | None, identity: Identity | None = None) -> "ssl.SSLContext":
     """Trusts ``roots_pem`` alone, or the system's roots when that is None; raises KeyProblem, Unreachable."""
+    import ssl
+
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.set_alpn_protocols(["http/1.1"])
@@ -69,8 +73,10 @@ def context(roots_pem: bytes | None, identity: Identity | None = None) -> ssl.SS
     return made
 
 
-def unverified_context() -> ssl.SSLContext:
+def unverified_context() -> "ssl.SSLContext":
     """Trusts whoever answers: only for what is verified by its fingerprint."""
+    import ssl
+
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.check_hostname = False
@@ -85,17 +91,23 @@ def first_certificate(pem: str) -> bytes:
     stop = pem.find(end, start)
     if start < 0 or stop < 0:
         raise ValueError("no certificate in PEM")
-    return ssl.PEM_cert_to_DER_cert(pem[start : stop + len(end)])
+    from ssl import PEM_cert_to_DER_cert
+
+    return PEM_cert_to_DER_cert(pem[start : stop + len(end)])
 
 
 def fingerprint(pem: str) -> str:
     """Hex SHA-256 of the first certificate in ``pem``; raises ValueError when there is none."""
-    return hashlib.sha256(first_certificate(pem)).hexdigest()
+    from hashlib import sha256
+
+    return sha256(first_certificate(pem)).hexdigest()
 
 
-def explain(error: ssl.SSLError, url: str, *, identified: bool) -> Unreachable | IdentityRejected:
+def explain(error: "ssl.SSLError", url: str, *, identified: bool) -> Unreachable | IdentityRejected:
     """What a failed handshake means for whoever called the CA at ``url``, with a client certificate or without."""
-    if isinstance(error, ssl.SSLCertVerificationError):
+    from ssl import SSLCertVerificationError
+
+    if isinstance(error, SSLCertVerificationError):
         flaw = _FLAWS.get(error.verify_code, "other")
         text, hint = _TEXTS[flaw]
         return Untrusted(f"{url} is not trusted: {text} ({error.verify_message})", flaw=flaw, hint=hint)
@@ -112,11 +124,13 @@ def _words(reason: str) -> str:
     return reason.rpartition("ALERT_")[2].replace("_", " ").lower()
 
 
-def _present(made: ssl.SSLContext, identity: Identity) -> None:
+def _present(made: "ssl.SSLContext", identity: Identity) -> None:
+    from ssl import SSLError
+
     with _file(identity.certificates + b"\n" + identity.key) as path:
         try:
             made.load_cert_chain(path)
-        except (ssl.SSLError, ValueError) as error:
+        except (SSLError, ValueError) as error:
             raise KeyProblem("the certificate and the key do not belong together, or are not PEM") from error
 
 

@@ -1,21 +1,34 @@
 """One request to the CA and its answer, over one connection that is closed again."""
 
-import http.client
 import os
-import socket
-import ssl
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 from mica import __version__
 from mica.client import tls
 from mica.client.errors import NotTheCA, Unreachable
 from mica.client.urls import host_and_port
 
+if TYPE_CHECKING:  # the network's modules are slow to import, and help needs none of them
+    import http.client
+    import ssl
+
 #: Seconds until an answer must be complete; step's clients wait as long.
 TIMEOUT = 15.0
+
+
+def _unseen(_: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+#: What goes on around the wait for an answer, told what is waited for; the command line shows there that it takes long.
+waiting: ContextVar[Callable[[str], AbstractContextManager[None]]] = ContextVar("waiting", default=_unseen)
+
 _MAX_ANSWER = 16 << 20
 _CHUNK = 1 << 16
 
@@ -36,13 +49,16 @@ def call(
     method: str,
     path: str,
     *,
-    trust: ssl.SSLContext,
+    trust: "ssl.SSLContext",
     identified: bool = False,
     body: bytes | None = None,
     bearer: str = "",
     timeout: float = TIMEOUT,
 ) -> Answer:
     """The answer to one request, whatever its status; raises Unreachable, Untrusted, NotTheCA, IdentityRejected."""
+    import http.client
+    import ssl
+
     request_id = _uuid4()
     headers = {"User-Agent": f"mica/{__version__}", "X-Request-Id": request_id, "Accept": "application/json"}
     if body is not None:
@@ -51,9 +67,10 @@ def call(
         headers["Authorization"] = f"Bearer {bearer}"
     connection = _connection(url, trust, timeout)
     try:
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        content = _read(response, time.monotonic() + timeout)
+        with waiting.get()(f"waiting for {url}"):
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            content = _read(response, time.monotonic() + timeout)
         return _answer(response, content, request_id)
     except ssl.SSLError as error:
         raise tls.explain(error, url, identified=identified) from error
@@ -65,12 +82,14 @@ def call(
         connection.close()
 
 
-def _connection(url: str, trust: ssl.SSLContext, timeout: float) -> http.client.HTTPSConnection:
+def _connection(url: str, trust: "ssl.SSLContext", timeout: float) -> "http.client.HTTPSConnection":
+    from http.client import HTTPSConnection
+
     host, port = host_and_port(url)
     proxy = _proxy(host)
     if proxy is None:
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=trust)
-    connection = http.client.HTTPSConnection(*proxy, timeout=timeout, context=trust)
+        return HTTPSConnection(host, port, timeout=timeout, context=trust)
+    connection = HTTPSConnection(*proxy, timeout=timeout, context=trust)
     connection.set_tunnel(host, port)
     return connection
 
@@ -87,7 +106,9 @@ def _proxy(host: str) -> tuple[str, int] | None:
     return host_and_port(proxies["https"])
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+def _read(response: "http.client.HTTPResponse", deadline: float) -> bytes:
+    from http.client import IncompleteRead
+
     content = bytearray()
     while chunk := response.read1(_CHUNK):
         content += chunk
@@ -96,11 +117,11 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise TimeoutError
     if response.length:
-        raise http.client.IncompleteRead(bytes(content), response.length)
+        raise IncompleteRead(bytes(content), response.length)
     return bytes(content)
 
 
-def _answer(response: http.client.HTTPResponse, content: bytes, request_id: str) -> Answer:
+def _answer(response: "http.client.HTTPResponse", content: bytes, request_id: str) -> Answer:
     return Answer(
         status=response.status,
         content_type=response.getheader("Content-Type", "").partition(";")[0].strip().lower(),
@@ -111,6 +132,8 @@ def _answer(response: http.client.HTTPResponse, content: bytes, request_id: str)
 
 
 def _date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
@@ -119,8 +142,10 @@ def _date(text: str) -> datetime | None:
 
 def _unreachable(error: OSError, url: str, timeout: float, *, identified: bool) -> Unreachable:
     """What an error of the network means; no two causes share a sentence."""
+    from socket import gaierror
+
     host, _ = host_and_port(url)
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, gaierror):
         return Unreachable(f"{url}: the name {host} cannot be resolved ({error.strerror})", hint="is it spelt right?")
     if isinstance(error, TimeoutError):
         return Unreachable(f"{url} does not answer within {timeout:g} seconds", hint="a firewall, or a wrong address?")

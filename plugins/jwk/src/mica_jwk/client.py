@@ -4,11 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from mica import keyfiles
+from mica import jwk, keyfiles
 from mica.client import Desk, KeyProblem, TableDesk, TokenOrder, jws
-from mica_jwk import keyfile, private, table
-from mica_jwk.members import encode, public, thumbprint
-from mica_jwk.private import PrivateKey
+from mica.jwk import PrivateKey, encode, thumbprint
+from mica_jwk import keyfile, table
 
 
 class JWKTokenSource:
@@ -23,7 +22,7 @@ class JWKTokenSource:
             key = self._kept(listed.get("kid", ""), provisioner["name"], desk)
         else:
             key = keyfile.read(desk.key_file, desk).key
-        members = private.dump(key)
+        members = jwk.dump(key)
         if listed.get("kty") and thumbprint(listed) != members["kid"]:
             where = desk.key_file or "the key that the CA keeps"
             raise KeyProblem(
@@ -45,7 +44,7 @@ class JWKTokenSource:
         """The key that the CA keeps, opened with a password."""
         jwe = desk.encrypted_key(kid)
         try:
-            return private.load(keyfile.unseal(jwe, f"the key of the provisioner {name}", desk)[0])
+            return jwk.load(keyfile.unseal(jwe, f"the key of the provisioner {name}", desk)[0])
         except ValueError as error:
             raise KeyProblem(
                 f"the key of the provisioner {name}, as the CA keeps it, cannot be used: {error}"
@@ -75,9 +74,9 @@ def _claims(order: TokenOrder, name: str) -> dict[str, Any]:
 
 def new_key() -> dict[str, str]:
     """A new private JWK for a provisioner: EC P-256, ES256, its thumbprint as ``kid``."""
-    return private.dump(keyfiles.generate("EC-P256"))
+    return jwk.dump(keyfiles.generate("EC-P256"))
 
 
-def public_key(jwk: Mapping[str, str]) -> dict[str, str]:
+def public_key(private: Mapping[str, str]) -> dict[str, str]:
     """The public half of a private JWK, as ``key`` in ``ca.toml`` has it."""
-    return public(jwk)
+    return jwk.public(private)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from mica import ConfigError, SubjectPublicKey
-from mica_jwk.members import DESCRIPTION, PRIVATE, PUBLIC, decode
+from mica.jwk import DESCRIPTION, PRIVATE, PUBLIC, decode
 
 #: Raises InvalidSignature unless the first argument is a signature over the second.
 Verify = Callable[[bytes, bytes], None]

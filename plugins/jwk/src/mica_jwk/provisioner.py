@@ -29,8 +29,8 @@ from mica import (
     names,
     tokens,
 )
+from mica.jwk import public
 from mica_jwk.keys import VerificationKey
-from mica_jwk.members import public
 
 #: How long the core may take to use a grant that rests on the possession of a certificate's key.
 _RENEWAL_LIFETIME = timedelta(minutes=1)

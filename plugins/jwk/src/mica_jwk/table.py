@@ -8,10 +8,10 @@ from typing import Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
-from mica import keyfiles
+from mica import jwk, keyfiles
 from mica.client import KeyProblem, TableDesk, TableOption
-from mica_jwk import keyfile, private
-from mica_jwk.members import PUBLIC, public, thumbprint
+from mica.jwk import PUBLIC, public, thumbprint
+from mica_jwk import keyfile
 
 OPTIONS = (
     TableOption(flag="--create", help="Make a key pair; the private key is kept under a password.", is_flag=True),
@@ -35,30 +35,30 @@ def new_table(name: str, options: Mapping[str, Any], desk: TableDesk) -> dict[st
     if listed and not private_file:
         return {"key": listed, "encrypted_key": None}
     opened = keyfile.read(private_file, desk) if private_file else keyfile.Opened(key=keyfiles.generate("EC-P256"))
-    jwk = private.dump(opened.key)
-    if listed and thumbprint(listed) != jwk["kid"]:
+    private = jwk.dump(opened.key)
+    if listed and thumbprint(listed) != private["kid"]:
         raise KeyProblem(f"{private_file}: is not the private key of {public_file}")
     # Whoever made the public key may have named it, and chosen an RSA algorithm.
-    jwk |= {member: listed[member] for member in ("kid", "alg")} if listed else {}
-    from mica_jwk.encryption import encrypt_jwk  # slow to import
+    private |= {member: listed[member] for member in ("kid", "alg")} if listed else {}
+    from mica.jwe import encrypt_jwk  # slow to import
 
     password = opened.password or desk.new_password(
         f"Please enter a password to encrypt the private key of the provisioner {name}", "--password-file"
     )
-    return {"key": public(jwk), "encrypted_key": encrypt_jwk(jwk, password)}
+    return {"key": public(private), "encrypted_key": encrypt_jwk(private, password)}
 
 
 def _read_public(path: Path, desk: TableDesk) -> dict[str, str]:
     """The public JWK in ``path``, complete; raises KeyProblem."""
     data = desk.read(path)
     try:
-        jwk = _from_pem(data) if b"-----BEGIN" in data else json.loads(data)
-        if not isinstance(jwk, dict):
+        found = _from_pem(data) if b"-----BEGIN" in data else json.loads(data)
+        if not isinstance(found, dict):
             raise ValueError("it is JSON, but no object")
-        if jwk.get("kty") not in tuple(PUBLIC):
+        if found.get("kty") not in tuple(PUBLIC):
             raise ValueError(f"kty must be one of {', '.join(PUBLIC)}")
-        given = {member: value for member, value in jwk.items() if isinstance(value, str)}
-        return public({"use": "sig", "kid": thumbprint(given), "alg": private.algorithm(given), **given})
+        given = {member: value for member, value in found.items() if isinstance(value, str)}
+        return public({"use": "sig", "kid": thumbprint(given), "alg": jwk.algorithm(given), **given})
     except KeyError as error:
         raise _unusable(path, f"the member {error} is missing") from error
     except (ValueError, UnsupportedAlgorithm, RecursionError) as error:
@@ -68,7 +68,7 @@ def _read_public(path: Path, desk: TableDesk) -> dict[str, str]:
 def _from_pem(data: bytes) -> dict[str, str]:
     if b"PRIVATE KEY-----" in data:
         raise ValueError("it is a private key; name it with --private-key")
-    return private.public_members(serialization.load_pem_public_key(data))
+    return jwk.public_members(serialization.load_pem_public_key(data))
 
 
 def _unusable(path: Path, reason: str) -> KeyProblem:

@@ -1,23 +1,23 @@
 """``mica ca certs list`` and ``show``: what the CA has issued, on its own host."""
 
-import asyncio
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mica.cli import options
-from mica.cli.ca import certs_layout
 from mica.cli.ca.configuration import ca_config, read_settings
 from mica.cli.console import json_text, product, report, say, wants_json
 from mica.cli.errors import CLIError, Usage
 from mica.cli.serials import parse_serial
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mica.cli.ca.certs_layout import Table
     from mica.config import Settings
     from mica.records import Found, Query
 
@@ -44,7 +44,10 @@ def _filter(*names: str, **attributes: Any) -> Callable[[options.Command], optio
     return click.option(*names, cls=options.CommandLineOnly, **attributes)
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog=options.examples("mica ca certs list --status valid --expires-within 7d", "mica ca certs list --all --json"),
+)
 @ca_config
 @_filter("--name", metavar="NAME", help="Those that carry exactly this name.")
 @_filter("--subject", metavar="NAME", help="Those with exactly this subject.")
@@ -55,24 +58,32 @@ def _filter(*names: str, **attributes: Any) -> Callable[[options.Command], optio
 @_filter("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most so many [{_FIRST_ROWS}].")
 @_filter("--all", "all_", is_flag=True, help="All of them.")
 @options.json_output
-def list_(ca_config: Path | None, limit: int | None, all_: bool, **filters: Any) -> None:
+def list_(ca_config: "Path | None", limit: int | None, all_: bool, **filters: Any) -> None:
     """List the certificates on record, newest first, from the store that ca.toml names."""
     if all_ and limit is not None:
         raise Usage("flag '--all' is incompatible with '--limit'")
     rows = None if all_ else limit or _FIRST_ROWS
-    asyncio.run(_list(read_settings(ca_config), _query(**filters), rows))
+    _run(_list(read_settings(ca_config), _query(**filters), rows))
 
 
-@click.command()
+@click.command(
+    epilog=options.examples("mica ca certs show --pem $(openssl x509 -in svc.crt -noout -serial | sed s/serial=/0x/)")
+)
 @click.argument("serial", type=SerialNumber())
 @ca_config
 @click.option("--pem", is_flag=True, help="Print the certificate itself, in PEM.")
 @options.json_output
-def show(serial: int, ca_config: Path | None, pem: bool) -> None:
+def show(serial: int, ca_config: "Path | None", pem: bool) -> None:
     """Show everything on record about the certificate with this SERIAL number, decimal or hexadecimal with 0x."""
     if pem and wants_json():
         raise Usage("flag '--pem' is incompatible with '--json'", hint="--json has the certificate in PEM, too")
-    asyncio.run(_show(read_settings(ca_config), serial, pem=pem))
+    _run(_show(read_settings(ca_config), serial, pem=pem))
+
+
+def _run(task: Coroutine[Any, Any, None]) -> None:
+    import asyncio  # slow to import, and help needs none of it
+
+    asyncio.run(task)
 
 
 def _query(
@@ -117,17 +128,25 @@ def _as_recorded(name: str) -> str:
         return name
 
 
+def _table() -> "Table":
+    from mica.cli.ca.certs_layout import Table  # imports ssl
+
+    return Table()
+
+
 @dataclass(slots=True)
 class _Listing:
     """What is printed page after page: a table, or a JSON array whose end is not known before the last page."""
 
     now: datetime
-    table: certs_layout.Table = field(default_factory=certs_layout.Table)
+    table: "Table" = field(default_factory=_table)
     count: int = 0
     more: bool = False
 
     def add(self, rows: "Sequence[Found]", more: bool) -> None:
         """One page more is on stdout; ``more`` tells whether it was not the last that there is."""
+        from mica.cli.ca import certs_layout
+
         if wants_json():
             for index, row in enumerate(rows, self.count):
                 item = json_text(certs_layout.members(row, self.now))
@@ -158,7 +177,7 @@ async def _list(settings: "Settings", query: "Query", limit: int | None) -> None
 
 
 async def _show(settings: "Settings", serial_number: int, *, pem: bool) -> None:
-    from mica.cli.ca import record
+    from mica.cli.ca import certs_layout, record
 
     async with record.opened(settings) as store:
         found = await record.with_serial_number(store, serial_number)

@@ -1,7 +1,6 @@
 """``ca.toml`` for the commands of its operator: where it is, and what it says."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,6 +11,8 @@ from mica.cli.files import read_input
 from mica.cli.paths import mica_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mica.config import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ def ca_config(command: Command) -> Command:
     )(command)
 
 
-def locate(path: Path | None) -> tuple[Path, bytes]:
+def locate(path: "Path | None") -> "tuple[Path, bytes]":
     """The configuration at ``path`` or below ``$MICAPATH``, and its octets; raises FileProblem with the remedy."""
     place = path or mica_path() / "ca.toml"
     try:
@@ -34,11 +35,12 @@ def locate(path: Path | None) -> tuple[Path, bytes]:
         raise FileProblem(error.message, hint=error.hint or remedy) from None
 
 
-def read_settings(path: Path | None) -> "Settings":
+def read_settings(path: "Path | None") -> "Settings":
     """What the configuration says; raises FileProblem, and ConfigError when it is no TOML.
 
     What is wrong with it is in ``faults``.
     """
+    place, _ = locate(path)
     from mica.config import load  # imports much
 
-    return load(locate(path)[0])
+    return load(place)

@@ -1,7 +1,6 @@
-"""Which CA a command talks to, what makes it trusted, and how its answers end a command."""
+"""Which CA a command talks to, and what makes it trusted."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +9,18 @@ import click
 from click.core import ParameterSource
 
 from mica.cli import errors
+from mica.cli.console import chosen
 from mica.cli.files import read_input
 from mica.cli.paths import mica_path
-from mica.client import Client, ClientError, KeyProblem, Refused, Unreachable, normalize
+from mica.client import Client, normalize
 from mica.client.tls import fingerprint
 
 if TYPE_CHECKING:
+    from mica.cli.ca.offline import Offline
+    from mica.client import CA
     from mica.tokens import UnverifiedToken
 
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _EXPLICIT = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
@@ -25,35 +28,32 @@ _EXPLICIT = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 class Connection:
     """A CA that can be asked, and the root that proves it."""
 
-    client: Client
+    client: "CA"
     root_fingerprint: str = field(default="")
     """Hex SHA-256 of the (first) root that is trusted."""
+    offline: bool = False
+    """Whether the CA is in this process, so that nobody is connected to."""
 
     @property
     def url(self) -> str:
         """The CA's URL, normalised."""
         return self.client.url
 
-
-@contextmanager
-def reported() -> Iterator[None]:
-    """What the client side raises ends the command with the exit code of its kind. Also a decorator."""
-    try:
-        yield
-    except Refused as error:
-        raise errors.RefusedByCA(
-            f"the CA refused: {error}", hint=error.hint or None, request_id=error.request_id or None
-        ) from error
-    except Unreachable as error:
-        raise errors.Unreachable(str(error), hint=error.hint or None) from error
-    except KeyProblem as error:
-        raise errors.FileProblem(str(error), hint=error.hint or None) from error
-    except ClientError as error:
-        raise errors.CLIError(str(error), hint=error.hint or None) from error
+    def introduce(self) -> None:
+        """Who is asked is on stderr, when somebody is."""
+        if not self.offline:
+            chosen("CA", self.url)
 
 
-def connect(ca_url: str | None, root: Path | None) -> Connection:
-    """The CA at ``ca_url``, trusted by ``root`` or by what ``ca bootstrap`` left; raises Usage, FileProblem."""
+def connect(ca_url: str | None, root: Path | None, offline: "Offline | None" = None) -> Connection:
+    """The CA at ``ca_url``, trusted by ``root`` or by what ``ca bootstrap`` left; with ``offline``, this host's own.
+
+    Raises Usage, FileProblem; offline PromptNeeded too, when the CA's keys have a password.
+    """
+    if offline is not None:
+        _refuse_typed("ca_url", "root")
+        local = offline.open()
+        return Connection(client=local, root_fingerprint=local.root_fingerprint, offline=True)
     if ca_url is None:
         raise errors.Usage(
             "flag '--ca-url' is required", hint="or run once: mica ca bootstrap --ca-url … --fingerprint …"
@@ -77,7 +77,7 @@ def connect_by_token(token: "UnverifiedToken", ca_url: str | None, root: Path | 
 
 
 def read_roots(root: Path | None) -> bytes:
-    """The PEM file of the root that is to be trusted; raises FileProblem with the remedy."""
+    """The root that is to be trusted, in PEM, out of PEM or DER; raises FileProblem with the remedy."""
     path = root or mica_path() / "certs" / "root_ca.crt"
     try:
         data = read_input(path)
@@ -86,9 +86,22 @@ def read_roots(root: Path | None) -> bytes:
             hint = "name it with --root, or run: mica ca bootstrap --ca-url … --fingerprint …"
             raise errors.FileProblem(f"{path}: no root certificate is trusted here yet", hint=hint) from None
         raise error from None
-    if b"-----BEGIN CERTIFICATE-----" not in data:
-        raise errors.FileProblem(f"{path}: holds no certificate in PEM", hint="--root names the CA's root certificate")
-    return data
+    return _pem(data, path)
+
+
+def _pem(data: bytes, path: Path) -> bytes:
+    """The certificates in ``data`` and nothing else, in PEM; raises FileProblem when TLS could not trust them."""
+    import ssl  # slow, and help needs none of it
+
+    blocks = _CERTIFICATE.findall(data)
+    pem = b"\n".join(blocks) if b"-----BEGIN" in data else ssl.DER_cert_to_PEM_cert(data).encode()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode("ascii"))
+    except (ssl.SSLError, ValueError) as error:  # ValueError: nothing, or no ASCII
+        from mica.cli.mistakes import mistaken  # only for this message
+
+        raise mistaken(data, path, "a certificate") from error
+    return pem + b"\n"
 
 
 def root_fingerprint(path: Path | str, data: bytes) -> str:
@@ -120,6 +133,17 @@ def _local_root(root: Path | None, pinned: str) -> bytes | None:
         return data if root_fingerprint("", data) == pinned else None
     except errors.FileProblem:
         return None
+
+
+def _refuse_typed(*parameters: str) -> None:
+    """None of these flags stands on the command line; elsewhere they are about some CA, and do not count here."""
+    context = click.get_current_context()
+    for name in parameters:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise errors.Usage(
+                f"flag '--{name.replace('_', '-')}' is incompatible with '--offline'",
+                hint="the configuration says where the CA is, and which root it has; --ca-config names it",
+            )
 
 
 def _is_explicit(parameter: str) -> bool:

@@ -13,10 +13,12 @@ from cryptography.x509.oid import NameOID
 from mica import names
 from mica.cli.errors import FileProblem, Usage
 from mica.cli.files import read_input
+from mica.cli.mistakes import mistaken
 from mica.csr import parse_csr
 from mica.errors import MalformedRequest, Refused
 from mica.keyfiles import PrivateKey
-from mica.pkix import PublicKey
+from mica.pkix import UNREADABLE, PublicKey
+from mica.recognition import REQUEST
 from mica.requests import CSR
 
 _MAX_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
@@ -60,11 +62,12 @@ def read(path: str | Path) -> Request:
     """The CSR in ``path``, PEM or DER; raises FileProblem when the CA could not accept it."""
     data = read_input(path)
     try:
-        if b"-----BEGIN" in data:
-            data = x509.load_pem_x509_csr(data).public_bytes(Encoding.DER)
-        return _request(parse_csr(data))
-    except ValueError as error:
-        raise FileProblem(f"{path}: is not a certificate signing request in PEM or DER") from error
+        load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
+        octets = load(data).public_bytes(Encoding.DER)
+    except UNREADABLE as error:
+        raise mistaken(data, path, REQUEST) from error
+    try:
+        return _request(parse_csr(octets))
     except (MalformedRequest, Refused) as error:
         raise FileProblem(f"{path}: {error}", hint="make the request again") from error
 

@@ -13,9 +13,6 @@ from mica.client import Issued, NotTheCA
 from mica.client.renewtoken import common_name
 from mica.pkix import UNREADABLE, subject_alternative_names
 
-#: Keys and, as step has it and scripts expect it, certificates: for their owner alone.
-MODE = 0o600
-
 
 def accept(issued: Issued, public_key: CertificatePublicKeyTypes) -> x509.Certificate:
     """The certificate, which is for ``public_key``; raises NotTheCA when the CA sent another, or none."""

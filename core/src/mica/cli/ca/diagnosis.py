@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mica.cli.ca.connection import Connection
 from mica.client import Refused, Untrusted
 from mica.clock import system_clock
-from mica.tokens import UnverifiedToken
+from mica.tokens import LEEWAY
+
+if TYPE_CHECKING:
+    from mica.tokens import UnverifiedToken
 
 _SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
@@ -20,12 +24,12 @@ _NOTHING = "the token may have been used already, or its provisioner's key has c
 
 
 @contextmanager
-def diagnosed(token: UnverifiedToken, connection: Connection, path: str) -> Iterator[None]:
+def diagnosed(token: "UnverifiedToken", connection: Connection, path: str) -> Iterator[None]:
     """A refusal, or distrust of the server, comes with what can be seen of its cause; ``path`` ends the URL used."""
     try:
         yield
     except Refused as error:
-        if error.status == _UNAUTHORIZED and not error.hint:
+        if error.status == _UNAUTHORIZED and not error.hint and not error.explained:
             seen = [*_times(token, error.date), *_destination(token, connection, path)]
             error.hint = "; ".join(seen) or _NOTHING
         raise
@@ -41,18 +45,18 @@ def diagnosed_renewal() -> Iterator[None]:
     try:
         yield
     except Refused as error:
-        if error.status in (0, _UNAUTHORIZED) and not error.hint:
+        if error.status in (0, _UNAUTHORIZED) and not error.hint and not error.explained:
             error.hint = "; ".join([*_skew(error.date), _NO_RENEWAL])
         raise
 
 
-def _times(token: UnverifiedToken, server_date: datetime | None) -> Iterator[str]:
-    """What is wrong with the token's times by the CA's clock, and with the clocks."""
+def _times(token: "UnverifiedToken", server_date: datetime | None) -> Iterator[str]:
+    """What is wrong with the token's times by the CA's clock, which is not taken to the second, and with the clocks."""
     now = server_date or system_clock()
     not_before, expires = _moment(token, "nbf"), _moment(token, "exp")
-    if expires is not None and expires <= now:
+    if expires is not None and expires + LEEWAY <= now:
         yield f"the token expired at {_text(expires)}, and it is {_text(now)} now: make a new one"
-    if not_before is not None and not_before > now:
+    if not_before is not None and not_before > now + LEEWAY:
         yield f"the token is not valid before {_text(not_before)}, and it is {_text(now)} now"
     yield from _skew(server_date)
 
@@ -66,7 +70,7 @@ def _skew(server_date: datetime | None) -> Iterator[str]:
         yield f"this machine's clock is {seconds} seconds {ahead} the CA's: set it right"
 
 
-def _destination(token: UnverifiedToken, connection: Connection, path: str) -> Iterator[str]:
+def _destination(token: "UnverifiedToken", connection: Connection, path: str) -> Iterator[str]:
     """How the token's audience differs from where it was sent, and its root from the one that is trusted."""
     audiences = [urlsplit(audience.partition("#")[0]) for audience in token.audiences]
     here = urlsplit(connection.url)
@@ -78,14 +82,14 @@ def _destination(token: UnverifiedToken, connection: Connection, path: str) -> I
         yield difference
 
 
-def _root(token: UnverifiedToken, connection: Connection) -> str:
+def _root(token: "UnverifiedToken", connection: Connection) -> str:
     pinned = token.text("sha").lower()
     if not pinned or pinned == connection.root_fingerprint:
         return ""
     return f"the token is for a CA whose root is {pinned}, the one that is trusted is {connection.root_fingerprint}"
 
 
-def _moment(token: UnverifiedToken, claim: str) -> datetime | None:
+def _moment(token: "UnverifiedToken", claim: str) -> datetime | None:
     value = token.payload.get(claim)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**35:
         return None

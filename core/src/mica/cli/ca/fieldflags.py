@@ -5,15 +5,16 @@ import os
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mica.cli import options
 from mica.cli.errors import Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PREFIX = "given_"
 
@@ -32,12 +33,10 @@ _TYPES: dict[type, click.ParamType[Any]] = {
     int: click.INT,
     bool: click.BOOL,
     timedelta: DurationText(),
-    Path: options.FILE,
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldFlag:
+class FieldFlag(NamedTuple):  # a dataclass is slow to make
     """One field of a table that has a flag."""
 
     field: str
@@ -61,7 +60,7 @@ class FieldFlag:
     def _option(self, name: str, help: str) -> click.Option:
         return options.CommandLineOnly([f"--{name}", parameter(name)], type=self.type, multiple=self.many, help=help)
 
-    def apply(self, table: dict[str, Any], given: Mapping[str, Any], directory: Path) -> None:
+    def apply(self, table: dict[str, Any], given: Mapping[str, Any], directory: "Path") -> None:
         """What was given is in ``table``; paths are relative to ``directory`` where they lie below it.
 
         An empty text takes a member out. Raises Usage when what is to be removed from an array is not in it.
@@ -70,12 +69,14 @@ class FieldFlag:
         if self.many:
             self._apply_array(table, given, directory)
         elif value is not None:
+            from pathlib import Path  # slow to import, and help needs none of it
+
             if value in ("", Path()):
                 table.pop(self.field, None)
             else:
                 table[self.field] = _as_toml(value, directory)
 
-    def _apply_array(self, table: dict[str, Any], given: Mapping[str, Any], directory: Path) -> None:
+    def _apply_array(self, table: dict[str, Any], given: Mapping[str, Any], directory: "Path") -> None:
         more = [_as_toml(value, directory) for value in given.get(parameter(self.name)) or ()]
         less = [_as_toml(value, directory) for value in given.get(parameter(f"remove-{self.name}")) or ()]
         if not more and not less:
@@ -129,11 +130,15 @@ def _shape(hint: Any) -> tuple[click.ParamType[Any], bool] | None:
     if origin in (tuple, frozenset):
         inner = _shape(arguments[0])
         return (inner[0], True) if inner and not inner[1] and inner[0] is not click.BOOL else None
+    if isinstance(hint, type) and issubclass(hint, os.PathLike):
+        return options.FILE, False
     return (_TYPES[hint], False) if hint in _TYPES else None
 
 
-def _as_toml(value: Any, directory: Path) -> Any:
-    if not isinstance(value, Path):
+def _as_toml(value: Any, directory: "Path") -> Any:
+    if not isinstance(value, os.PathLike):
         return value
+    from pathlib import Path
+
     path, home = Path(os.path.normpath(Path.cwd() / value)), directory.resolve()
     return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)

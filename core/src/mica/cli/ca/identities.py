@@ -10,10 +10,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mica.cli.errors import FileProblem
 from mica.cli.files import read_input
 from mica.cli.keys import key_pem, read_key
+from mica.cli.mistakes import mistaken
 from mica.client import Identity
 from mica.clock import system_clock
 from mica.keyfiles import PrivateKey
 from mica.pkix import UNREADABLE
+from mica.recognition import CERTIFICATE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +74,4 @@ def read_chain(path: Path) -> tuple[x509.Certificate, ...]:
             return (x509.load_der_x509_certificate(data),)
         return tuple(x509.load_pem_x509_certificates(data))
     except UNREADABLE as error:
-        raise FileProblem(f"{path}: is not a certificate that can be read") from error
+        raise mistaken(data, path, CERTIFICATE) from error

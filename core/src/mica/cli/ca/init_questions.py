@@ -4,33 +4,60 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mica.cli.kit import FileProblem, Usage, ask_text, password, password_from_source, warn
+from mica.cli.kit import Usage, ask_password, ask_text, password_from_source, warn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """Everything that founding a CA has to ask for."""
+class Service:
+    """What the configuration of a CA has to ask for."""
 
-    name: str
     dns_names: tuple[str, ...]
     address: str
     url: str
     provisioner: str
-    password: bytes = field(repr=False)
-    provisioner_password: bytes = field(repr=False)
 
 
-def answers(flags: Mapping[str, Any]) -> Answers:
-    """Every answer; what no flag gives is asked for. Raises Usage, FileProblem, PromptNeeded."""
-    from mica.config import split_address
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passwords:
+    """Of the keys: two that ought to differ."""
 
-    name = flags["name"] or ask_text("What is the name of the new PKI? (e.g. Harbour Works)", flag="--name")
-    dns = flags["dns"] or tuple(
+    ca: bytes = field(repr=False)
+    provisioner: bytes = field(repr=False)
+
+
+def pki_name(flags: Mapping[str, Any]) -> str:
+    """The name of the PKI; raises Usage, PromptNeeded."""
+    from mica.errors import ConfigError
+    from mica.foundation import check_name
+
+    name: str = flags["name"] or ask_text("What is the name of the new PKI? (e.g. Harbour Works)", flag="--name")
+    try:
+        check_name(name)
+    except ConfigError as error:
+        raise Usage(str(error)) from error
+    return name
+
+
+def dns_names(flags: Mapping[str, Any]) -> tuple[str, ...]:
+    """What clients call the CA, each name in its standard form; raises Usage, PromptNeeded."""
+    from mica.errors import MalformedRequest
+    from mica.names import classify, text
+
+    given = flags["dns"] or (
         ask_text("Which DNS names or IP addresses will clients use? (e.g. ca.example, 10.1.2.3)", flag="--dns")
         .replace(",", " ")
         .split()
     )
-    dns_names = _checked_names(dns)
+    try:
+        return tuple(dict.fromkeys(text(classify(name)) for name in given))
+    except MalformedRequest as error:
+        raise Usage(str(error), hint="--dns takes DNS names and IP addresses") from error
+
+
+def service(flags: Mapping[str, Any], names: tuple[str, ...]) -> Service:
+    """Where the CA with these names listens and who may ask it first; raises Usage, PromptNeeded."""
+    from mica.config import split_address
+
     address = flags["address"] or ask_text("Where will the server listen? (e.g. 127.0.0.1:8443)", flag="--address")
     try:
         _, port = split_address(address)
@@ -39,50 +66,50 @@ def answers(flags: Mapping[str, Any]) -> Answers:
     provisioner = flags["provisioner"] or ask_text(
         "What is the name of the first provisioner? (e.g. you@harbour.example)", flag="--provisioner"
     )
-    host = f"[{dns_names[0]}]" if ":" in dns_names[0] else dns_names[0]
-    ca_password, provisioner_password = _passwords(flags)
-    return Answers(
-        name=name,
-        dns_names=dns_names,
+    host = f"[{names[0]}]" if ":" in names[0] else names[0]
+    return Service(
+        dns_names=names,
         address=address,
         url=flags["with_ca_url"] or f"https://{host}" + ("" if port == 443 else f":{port}"),
         provisioner=provisioner,
-        password=ca_password,
-        provisioner_password=provisioner_password,
     )
 
 
-def _checked_names(dns: tuple[str, ...]) -> tuple[str, ...]:
-    from mica.errors import MalformedRequest
-    from mica.names import classify, text
+def passwords(flags: Mapping[str, Any], *, provisioner: bool) -> Passwords:
+    """The passwords of the CA keys and, if there is to be one, of the provisioner's key.
 
-    try:
-        return tuple(dict.fromkeys(text(classify(name)) for name in dns))
-    except MalformedRequest as error:
-        raise Usage(str(error), hint="--dns takes DNS names and IP addresses") from error
-
-
-def _passwords(flags: Mapping[str, Any]) -> tuple[bytes, bytes]:
-    """Of the CA keys, and of the provisioner's key."""
-    given = flags["password_file"]
-    ca = _not_empty(
-        password(given, "Please enter a password for the CA keys", flag="--password-file", new=True),
-        "--password-file",
-    )
-    if flags["provisioner_password_file"]:
-        own = password_from_source(flags["provisioner_password_file"])
-        return ca, _not_empty(own, "--provisioner-password-file")
-    if given:
+    An empty answer is one that is made, and shown on the terminal; a file must not be empty. For a dry run, which
+    encrypts nothing that stays, nothing is asked. Raises FileProblem, PromptNeeded.
+    """
+    label = "Please enter a password for the CA keys"
+    ca = _new(flags, "ca_password_file", "--ca-password-file", label)
+    if not provisioner:
+        return Passwords(ca=ca, provisioner=b"")
+    if flags["ca_password_file"] and not flags["provisioner_password_file"]:
+        own = ca
+    else:
+        label = "Please enter another password for the first provisioner's key"
+        own = _new(flags, "provisioner_password_file", "--provisioner-password-file", label)
+    if own == ca:
         warn(
             "the first provisioner's key has the password of the CA keys: whoever may issue certificates can open them;"
             " --provisioner-password-file gives it one of its own"
         )
-        return ca, ca
-    label = "Please enter another password for the first provisioner's key"
-    return ca, password(None, label, flag="--provisioner-password-file", new=True)
+    return Passwords(ca=ca, provisioner=own)
 
 
-def _not_empty(secret: bytes, flag: str) -> bytes:
-    if not secret:
-        raise FileProblem(f"the password of {flag} is empty", hint="write a password into the file")
-    return secret
+def _new(flags: Mapping[str, Any], name: str, flag: str, label: str) -> bytes:
+    if flags[name]:
+        return password_from_source(flags[name])
+    if flags["dry_run"]:
+        return _generated()
+    return ask_password(f"{label} (nothing: one is made)", flag=flag, new=True, generate=_generated)
+
+
+def _generated() -> bytes:
+    """32 letters and digits: 190 random bits."""
+    import secrets
+    import string
+
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(32)).encode()

@@ -1,53 +1,55 @@
-"""``mica ca certificate`` and ``mica ca sign``: a certificate for a new key, or for a CSR.
-
-Files, overwriting and passwords are settled before the CA is asked, and both files are on disk before either takes its
-name: a wrong path costs no certificate, and an existing pair stays a pair.
-"""
+"""``mica ca certificate`` and ``mica ca sign``: a certificate for a new key, or for a CSR."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mica.cli import options
-from mica.cli.ca import csrs
-from mica.cli.ca.connection import Connection, connect, connect_by_token, reported
-from mica.cli.ca.delivery import MODE, accept, tell
-from mica.cli.ca.desk import given
-from mica.cli.ca.diagnosis import diagnosed
-from mica.cli.console import chosen
-from mica.cli.errors import FileProblem, Usage
-from mica.cli.files import settle, write_all
-from mica.cli.keys import key_pem
+from mica.cli.ca import offline, outputflags
+from mica.cli.ca.answers import reported
+from mica.cli.ca.passwordflags import check_sources, either
 from mica.cli.options import FILE
-from mica.client import Issued
-from mica.errors import Unauthorized
-from mica.grants import Operation
-from mica.keyfiles import generate
-from mica.tokens import UnverifiedToken
+from mica.cli.passwords import given
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mica.cli.ca.offline import Offline
 
 When = datetime | timedelta | None
+_ALIAS = "--provisioner-password-file"
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "mica ca certificate svc.example svc.crt svc.key",
+        "mica ca certificate svc.example svc.crt svc.key --san svc.example --san 10.0.0.1 --not-after 8h",
+        'mica ca certificate --token "$(mica ca token svc.example)" svc.example svc.crt svc.key',
+        "mica ca certificate svc.example svc.p12 --format p12 --p12-password-file password.txt",
+        "mica ca certificate svc.example svc.crt svc.key --chain-out chain.crt --root-out root.crt --mode 0644",
+    )
+)
 @click.argument("subject")
 @click.argument("crt_file", type=FILE)
-@click.argument("key_file", type=FILE)
+@click.argument("key_file", type=FILE, required=False)
 @click.option("--san", "sans", multiple=True, metavar="NAME", help="DNS name, IP, e-mail or URI [SUBJECT].")
 @options.token
 @options.validity
 @options.key
 @options.provisioner
-@options.password_file("Password of the provisioner's key", alias_of="--provisioner-password-file")
+@options.password_file("Password of the provisioner's key", alias_of=_ALIAS)
 @click.option("--key-password-file", metavar="FILE", help="Password to encrypt the new key with: a file, -, fd:N.")
+@outputflags.flags("pem", "der", "p12")
 @options.connection
+@offline.flags
 @options.force
 @options.json_output
 @reported()
 def certificate(
     subject: str,
-    crt_file: Path,
-    key_file: Path,
+    crt_file: "Path",
+    key_file: "Path | None",
     sans: tuple[str, ...],
     token: str | None,
     not_before: When,
@@ -59,133 +61,86 @@ def certificate(
     provisioner_password_file: str | None,
     password_file: str | None,
     key_password_file: str | None,
+    wanted: outputflags.Wanted,
     ca_url: str | None,
-    root: Path | None,
+    root: "Path | None",
+    offline: "Offline | None",
     force: bool,
 ) -> None:
-    """Make a key, get a certificate for SUBJECT, and write both: CRT_FILE with its issuers, KEY_FILE."""
+    """Make a key, get a certificate for SUBJECT, and write both: CRT_FILE with its issuers, KEY_FILE.
+
+    With --format p12, CRT_FILE is a PKCS #12 file that holds the key too, and KEY_FILE is left out.
+    """
+    from mica.cli.ca import csrs, issuance  # cryptography is slow to import
+    from mica.keyfiles import generate
+
     algorithm = options.key_algorithm(kty, curve, size)
-    ready = parse_token(token)
-    names = _names(subject, sans, ready)
+    ready = issuance.token_for_the_ca(token, offline)
+    names = issuance.names(subject, sans, ready)
     csrs.check_names(names)
-    settle([key_file, crt_file], force=force)
-    key_password = given(key_password_file)
-    password = given(provisioner_password_file or password_file)
-    connection = _connection(ready, ca_url, root)
+    source = either(_ALIAS, provisioner_password_file, password_file)
+    key_flag = {"--key-password-file": key_password_file, "--p12-password-file": wanted.p12_password_source}
+    check_sources(_sources(offline, source) | key_flag)
+    plan = issuance.planned_pair(wanted, crt_file, key_file, key_password_file, force=force)
+    password = given(source)
+    connection = issuance.reach(ready, ca_url, root, offline)
     if ready is None:
-        ready = _order(connection, subject, names, provisioner, password)
+        ready = issuance.order(connection, subject, names, provisioner, password)
     key = generate(algorithm)
     request = csrs.make(key, ready.subject, names)
-    issued = _sign(connection, request, ready, not_before, not_after)
-    leaf = accept(issued, request.public_key)
-    write_all([(key_file, key_pem(key, key_password), MODE), (crt_file, issued.pem, MODE)])
-    tell(leaf, connection.url, {"Certificate": crt_file, "Private Key": key_file})
+    issuance.deliver(connection, request, ready, (not_before, not_after), plan, key)
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "mica ca sign svc.csr svc.crt",
+        "mica ca sign svc.csr svc.crt --not-after 8h --fullchain-with-root",
+        'mica ca sign --token "$(mica ca token --cnf-file svc.csr svc.example)" svc.csr svc.crt',
+    )
+)
 @click.argument("csr_file", type=FILE)
 @click.argument("crt_file", type=FILE)
 @options.token
 @options.validity
 @options.provisioner
-@options.password_file("Password of the provisioner's key", alias_of="--provisioner-password-file")
+@options.password_file("Password of the provisioner's key", alias_of=_ALIAS)
+@outputflags.flags("pem", "der")
 @options.connection
+@offline.flags
 @options.force
 @options.json_output
 @reported()
 def sign(
-    csr_file: Path,
-    crt_file: Path,
+    csr_file: "Path",
+    crt_file: "Path",
     token: str | None,
     not_before: When,
     not_after: When,
     provisioner: str | None,
     provisioner_password_file: str | None,
     password_file: str | None,
+    wanted: outputflags.Wanted,
     ca_url: str | None,
-    root: Path | None,
+    root: "Path | None",
+    offline: "Offline | None",
     force: bool,
 ) -> None:
     """Get a certificate for the request in CSR_FILE, and write it with its issuers to CRT_FILE."""
+    from mica.cli.ca import csrs, issuance  # cryptography is slow to import
+
+    source = either(_ALIAS, provisioner_password_file, password_file)
+    check_sources({"CSR_FILE": csr_file} | _sources(offline, source))
     request = csrs.read(csr_file)
-    ready = parse_token(token)
-    if ready is not None and request.common_name.lower() not in ("", ready.subject.lower()):
-        raise Usage(
-            f"the request is for {request.common_name!r}, the token for {ready.subject!r}",
-            hint="a token serves one subject; make another",
-        )
-    settle([crt_file], force=force)
-    password = given(provisioner_password_file or password_file)
-    connection = _connection(ready, ca_url, root)
+    ready = issuance.token_for_the_ca(token, offline)
+    issuance.check_subject(request, ready)
+    plan = issuance.planned_certificate(wanted, crt_file, csr_file, force=force)
+    password = given(source)
+    connection = issuance.reach(ready, ca_url, root, offline)
     if ready is None:
-        names = request.names or ((request.common_name,) if request.common_name else ())
-        if not names:
-            raise FileProblem(f"{csr_file}: the request has no names", hint="make it again with a subject or --san")
-        subject = request.common_name or names[0]
-        ready = _order(connection, subject, names, provisioner, password, confirmation=request.digest)
-    issued = _sign(connection, request, ready, not_before, not_after)
-    leaf = accept(issued, request.public_key)
-    write_all([(crt_file, issued.pem, MODE)])
-    tell(leaf, connection.url, {"Certificate": crt_file})
+        subject, names = issuance.requested(request, csr_file)
+        ready = issuance.order(connection, subject, names, provisioner, password, confirmation=request.digest)
+    issuance.deliver(connection, request, ready, (not_before, not_after), plan)
 
 
-def parse_token(token: str | None) -> UnverifiedToken | None:
-    """What the token claims, when one was given; raises Usage when it is none."""
-    if token is None:
-        return None
-    try:
-        return UnverifiedToken.parse(token.strip())
-    except Unauthorized as error:
-        raise Usage(f"invalid value for flag '--token': {error}", hint="was it copied whole?") from error
-
-
-def _names(subject: str, sans: tuple[str, ...], token: UnverifiedToken | None) -> tuple[str, ...]:
-    """The names that are asked for; raises Usage when they and the token contradict each other."""
-    if token is None:
-        return sans or (subject,)
-    if token.subject.lower() != subject.lower():
-        raise Usage(f"the token is for {token.subject!r}, not for {subject!r}", hint="a token serves one subject")
-    ordered = token.payload.get("sans")
-    if not ordered:
-        return sans or (token.subject,)
-    if sans:
-        raise Usage("flag '--san' is incompatible with this token, which has its own names", hint="leave --san out")
-    if not isinstance(ordered, list) or not all(isinstance(name, str) for name in ordered):
-        raise Usage("invalid value for flag '--token': its sans are no list of names")
-    return tuple(ordered)
-
-
-def _connection(token: UnverifiedToken | None, ca_url: str | None, root: Path | None) -> Connection:
-    return connect(ca_url, root) if token is None else connect_by_token(token, ca_url, root)
-
-
-def _order(
-    connection: Connection,
-    subject: str,
-    names: tuple[str, ...],
-    provisioner: str | None,
-    password: bytes | None,
-    *,
-    confirmation: bytes | None = None,
-) -> UnverifiedToken:
-    """A token made on the spot."""
-    from mica.cli.ca import ordering  # not needed when there is a token
-
-    wanted = ordering.order(
-        Operation.X509_SIGN,
-        subject,
-        connection.url,
-        sans=names,
-        root_fingerprint=connection.root_fingerprint,
-        confirmation=confirmation,
-    )
-    credentials = ordering.Credentials(provisioner=provisioner, password=password)
-    return UnverifiedToken.parse(ordering.make_token(wanted, connection, credentials))
-
-
-def _sign(
-    connection: Connection, request: csrs.Request, token: UnverifiedToken, not_before: When, not_after: When
-) -> Issued:
-    chosen("CA", connection.url)
-    with diagnosed(token, connection, "/sign"):
-        return connection.client.sign(request.pem, token.raw, not_before=not_before, not_after=not_after)
+def _sources(offline: "Offline | None", provisioner_password: str | None) -> dict[str, "str | Path | None"]:
+    return {_ALIAS: provisioner_password, "--ca-password-file": offline.password_source if offline else None}

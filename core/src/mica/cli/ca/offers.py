@@ -1,24 +1,23 @@
 """What the command line can say of a provisioner: the flags of every type that an enabled plugin offers."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mica.cli import console
+from mica.cli import console, passwords
 from mica.cli.ca import desk
+from mica.cli.ca.answers import reported
 from mica.cli.ca.configuration import read_settings
-from mica.cli.ca.connection import reported
 from mica.cli.ca.fieldflags import FieldFlag, field_flags, given, parameter
 from mica.cli.errors import CLIError, Usage
 from mica.cli.options import FILE, CommandLineOnly
-from mica.client import TableMaker, TableOption
-from mica.client.sources import installed
 from mica.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mica.client import TableMaker, TableOption
     from mica.config import Settings
 
 #: Claims whose flags have step's names; the others are called like their fields.
@@ -30,15 +29,14 @@ CLAIM_FLAGS = {
 _META = "mica.cli.ca.offers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(NamedTuple):  # a dataclass is slow to make
     """One type of provisioner, and what can be said of it."""
 
     type: str
     """The kind's name, as ``ca.toml`` has it."""
     flags: tuple[FieldFlag, ...]
     claims: tuple[FieldFlag, ...]
-    maker: TableMaker | None = None
+    maker: "TableMaker | None" = None
 
     def options(self, *, removable: bool) -> Iterator[click.Option]:
         """Its own flags for click, without those of the claims."""
@@ -46,13 +44,13 @@ class Offer:
         for option in self.maker.options if self.maker else ():
             yield _maker_option(option, label)
         for flag in self.flags:
-            yield from replace(flag, help=f"{label}: {flag.help}").options(removable=removable)
+            yield from flag._replace(help=f"{label}: {flag.help}").options(removable=removable)
 
-    def fill(self, table: dict[str, Any], values: Mapping[str, Any], directory: Path, *, creating: bool) -> None:
+    def fill(self, table: dict[str, Any], values: Mapping[str, Any], directory: "Path", *, creating: bool) -> None:
         """What ``values`` say is in ``table``, a provisioner's; raises Usage, FileProblem, PromptNeeded."""
         said = given(values)
         self._refuse_foreign(said)
-        self._make(table, said, values["password_file"], creating=creating)
+        self._ask_maker(table, said, values["password_file"], creating=creating)
         for flag in self.flags:
             flag.apply(table, said, directory)
         claims = table.pop("claims", {})
@@ -69,7 +67,7 @@ class Offer:
                 flag = name.removeprefix(parameter("")).replace("_", "-")
                 raise Usage(f"flag '--{flag}' is not for provisioners of the type {self.type}")
 
-    def _make(
+    def _ask_maker(
         self, table: dict[str, Any], said: Mapping[str, Any], password_source: str | None, *, creating: bool
     ) -> None:
         """What no field's flag can say is in ``table``."""
@@ -80,7 +78,7 @@ class Offer:
             return
         with reported():
             try:
-                made = self.maker.table(table["name"], asked, _Desk(desk.given(password_source)))
+                made = self.maker.table(table["name"], asked, _Desk(passwords.given(password_source)))
             except ValueError as error:
                 raise Usage(str(error)) from error
         for member, value in made.items():
@@ -105,6 +103,9 @@ class _Desk(desk.CommandLineDesk):
 class TypedCommand(click.Command):
     """A command with a flag for whatever the enabled plugins let a provisioner's table hold."""
 
+    help_reads_defaults = True
+    """They may name the configuration that enables the plugins."""
+
     def __init__(self, *arguments: Any, removable: bool = False, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
         self._removable = removable
@@ -115,7 +116,7 @@ class TypedCommand(click.Command):
         try:
             ctx.meta[_META] = _offers(read_settings(_named_configuration(option, ctx, args)))
         except (CLIError, ConfigError):
-            if not {"-h", "--help"}.intersection(args):
+            if not ctx.resilient_parsing and not {"-h", "--help"}.intersection(args):
                 raise
         return super().parse_args(ctx, _as_switches(self._brought(ctx), args))
 
@@ -124,7 +125,14 @@ class TypedCommand(click.Command):
         return [*self._brought(ctx), *super().get_params(ctx)]
 
     def _brought(self, ctx: click.Context) -> list[click.Option]:
-        """The flags of all types and of the claims, each once; raises CLIError when one is mica's own."""
+        """The flags of all types and of the claims; raises CLIError when one is mica's own."""
+        made: dict[click.Command, list[click.Option]] = ctx.meta.setdefault(f"{_META}.brought", {})
+        if self not in made:  # click asks several times
+            made[self] = self._made(ctx)
+        return made[self]
+
+    def _made(self, ctx: click.Context) -> list[click.Option]:
+        """Each flag once."""
         own = {name for parameter in super().get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
         brought: dict[str, click.Option] = {}
         for offer in found(ctx):
@@ -169,24 +177,28 @@ def _claims() -> tuple[FieldFlag, ...]:
     return field_flags(ClaimsConfig, names=CLAIM_FLAGS)
 
 
-def _maker(type_: str) -> TableMaker | None:
+def _maker(type_: str) -> "TableMaker | None":
+    from mica.client import TableMaker  # the client is slow to import
+    from mica.client.sources import installed
+
     with reported():
         entry = installed().get(type_)
     source = entry.load()() if entry else None
     return source if isinstance(source, TableMaker) else None
 
 
-def _maker_option(option: TableOption, label: str) -> click.Option:
+def _maker_option(option: "TableOption", label: str) -> click.Option:
     spelled, help = [option.flag, parameter(option.flag)], f"{label}: {option.help}"
     if option.is_flag:
         return CommandLineOnly(spelled, is_flag=True, default=None, help=help)
     return CommandLineOnly(spelled, type=FILE, help=help)
 
 
-def _named_configuration(option: click.Parameter, ctx: click.Context, args: Sequence[str]) -> Path | None:
+def _named_configuration(option: click.Parameter, ctx: click.Context, args: Sequence[str]) -> "Path | None":
     """The value of ``option``, ``--ca-config``, whatever the other flags are."""
     lenient = {"ignore_unknown_options": True, "allow_extra_args": True}
-    probe = click.Command("probe", params=[option], add_help_option=False, context_settings=lenient)
+    help_ = click.Option(["-h", "--help"], is_flag=True, expose_value=False)  # it asks for help later
+    probe = click.Command("probe", params=[option, help_], add_help_option=False, context_settings=lenient)
     with probe.make_context(ctx.info_name, list(args), resilient_parsing=True, default_map=ctx.default_map) as probed:
         path: Path | None = probed.params.get("ca_config")
     return path

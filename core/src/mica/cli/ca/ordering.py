@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from mica.cli import console
-from mica.cli.ca.connection import Connection
+from mica.cli.ca import csrs
 from mica.cli.ca.desk import CommandLineDesk
 from mica.cli.errors import CLIError, Usage
-from mica.client import TokenOrder
+from mica.client import TokenOrder, Vouching
 from mica.client.sources import installed, token_source
 from mica.clock import system_clock
+from mica.errors import MalformedRequest
 from mica.grants import Operation
+from mica.tokens import decode_base64url
 
 #: The last part of the URL for which a token of each operation is made.
 PATHS = {Operation.X509_SIGN: "/sign", Operation.X509_RENEW: "/renew", Operation.X509_REVOKE: "/revoke"}
 LIFETIME = timedelta(minutes=5)
+_SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedelta(minutes=30)
+When = datetime | timedelta | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +61,44 @@ def order(
     )
 
 
-def make_token(wanted: TokenOrder, connection: Connection, credentials: Credentials) -> str:
+def lifetime(not_before: When, not_after: When) -> tuple[datetime | None, datetime | None]:
+    """When the token is valid, durations counted from now; raises Usage when that is too long, short or late."""
+    now = system_clock()
+    start, end = (now + when if isinstance(when, timedelta) else when for when in (not_before, not_after))
+    begins = start or now
+    if start is not None and start > now + _AHEAD:
+        raise Usage("invalid value for flag '--not-before': a token starts at most 30 minutes from now")
+    if end is None:
+        return start, begins + LIFETIME
+    if not _SHORTEST <= end - begins <= _LONGEST:
+        raise Usage("invalid value for flag '--not-after': a token is valid for 10 seconds to one hour")
+    return start, end
+
+
+def confirmation(cnf: str | None, cnf_file: Path | None) -> bytes | None:
+    """The SHA-256 of the CSR that the token is bound to; raises Usage, FileProblem."""
+    if cnf_file is not None:
+        return csrs.read(cnf_file).digest
+    if cnf is None:
+        return None
+    try:
+        digest = bytes.fromhex(cnf) if len(cnf) == 64 else decode_base64url(cnf.rstrip("="))
+    except (ValueError, MalformedRequest):
+        digest = b""
+    if len(digest) != 32:
+        raise Usage(
+            "invalid value for flag '--cnf'", hint="it is the SHA-256 of the CSR, 64 hexadecimal digits, or base64url"
+        )
+    return digest
+
+
+def make_token(wanted: TokenOrder, ca: Vouching, credentials: Credentials) -> str:
     """A token for ``wanted`` by the provisioner that the flags name, or that is picked from the CA's list."""
-    provisioner = _choose(connection.client.provisioners(), credentials)
-    return _token(wanted, provisioner, credentials, connection)
+    provisioner = _choose(ca.provisioners(), credentials)
+    return _token(wanted, provisioner, credentials, ca)
 
 
-def make_token_offline(wanted: TokenOrder, credentials: Credentials) -> str:
+def make_token_alone(wanted: TokenOrder, credentials: Credentials) -> str:
     """A token for ``wanted`` by a JWK provisioner, with the key in a file and nobody asked."""
     key = {"kid": credentials.kid} if credentials.kid else {}
     provisioner = {"type": "JWK", "name": credentials.provisioner, "key": key}
@@ -74,10 +109,10 @@ def _token(
     wanted: TokenOrder,
     provisioner: Mapping[str, Any],
     credentials: Credentials,
-    connection: Connection | None,
+    ca: Vouching | None,
 ) -> str:
     desk = CommandLineDesk(
-        connection.client if connection else None,
+        ca,
         key_file=credentials.key_file,
         password=credentials.password,
         flag=credentials.flag,

@@ -4,27 +4,30 @@ Which flags there are, the plugins say that ``ca.toml`` enables: each field of a
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mica.cli import options
-from mica.cli.ca import documents, offers
+from mica.cli.ca import offers
 from mica.cli.ca.configuration import ca_config, locate
 from mica.cli.ca.offers import Offer, TypedCommand
-from mica.cli.console import say, warn
+from mica.cli.console import report, say, wants_json, warn
 from mica.cli.errors import CLIError, FileProblem, Usage
 from mica.cli.files import settle, write_atomic
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _password_file = options.password_file("Password of the provisioner's private key")
+_WHERE = {"added": "to", "changed": "in", "removed": "from"}
 _TELL = "The CA does not know yet: send it SIGHUP (systemctl reload), or start it again."
 
 
 class _Editing:
     """One change of one configuration file."""
 
-    def __init__(self, ca_config: Path | None) -> None:
+    def __init__(self, ca_config: "Path | None") -> None:
         self.path, octets = locate(ca_config)
         settle([self.path], force=True)  # nobody should type a password for a file that cannot be written
         try:
@@ -49,45 +52,67 @@ class _Editing:
                 hint=f"change it with: mica ca provisioner update {name}; or choose another name",
             )
 
-    def save(self, text: str, done: str) -> None:
-        """The file holds ``text``, which the CA would accept, and stderr says so; raises CLIError with every fault."""
+    def save(self, text: str, done: str, name: str) -> None:
+        """The file holds ``text``, which the CA would accept, and that is reported; raises CLIError with every fault.
+
+        ``done`` is what has become of the provisioner ``name``.
+        """
         if faults := _faults(self.path, text):
             raise CLIError("\n".join(faults), hint=f"{self.path} is as it was")
         write_atomic(self.path, text.encode(), mode=0o644)
-        say(f"{done} {self.path}.")
+        if wants_json():
+            report({"provisioner": name, "change": done, "config": str(self.path), "reload_needed": True})
+            return
+        say(f"The provisioner {name} has been {done} {_WHERE[done]} {self.path}.")
         say(_TELL)
 
 
-@click.command(cls=TypedCommand)
+@click.command(
+    cls=TypedCommand,
+    epilog=options.examples(
+        "mica ca provisioner add ci --create --password-file password.txt",
+        "mica ca provisioner add ops --public-key jwk.pub.json --x509-max-dur 7d",
+    ),
+)
 @click.argument("name")
 @click.option("--type", "type_", cls=options.CommandLineOnly, default="JWK", metavar="TYPE", help="Its type [JWK].")
 @ca_config
 @_password_file
+@options.json_output
 @click.pass_context
-def add(context: click.Context, /, name: str, type_: str, ca_config: Path | None, **values: Any) -> None:
+def add(context: click.Context, /, name: str, type_: str, ca_config: "Path | None", **values: Any) -> None:
     """Add the provisioner NAME to ca.toml.
 
     Flags that begin with the name of a type in their help are for that type alone.
     """
+    from mica.cli.ca import documents  # tomlkit is slow to import
+
     editing = _Editing(ca_config)
     editing.refuse_taken(name)
     offer = _offer(context, type_, editing.path)
     table = {"type": offer.type, "name": name}
     offer.fill(table, values, editing.path.parent, creating=True)
-    editing.save(documents.added(editing.text, table), f"The provisioner {name} has been added to")
+    editing.save(documents.added(editing.text, table), "added", name)
 
 
-@click.command(cls=TypedCommand, removable=True)
+@click.command(
+    cls=TypedCommand,
+    removable=True,
+    epilog=options.examples("mica ca provisioner update admin --x509-default-dur 12h --x509-max-dur 48h"),
+)
 @click.argument("name")
 @click.option("--name", "new_name", cls=options.CommandLineOnly, metavar="NEW", help="Give it another name.")
 @ca_config
 @_password_file
+@options.json_output
 @click.pass_context
-def update(context: click.Context, /, name: str, new_name: str | None, ca_config: Path | None, **values: Any) -> None:
+def update(context: click.Context, /, name: str, new_name: str | None, ca_config: "Path | None", **values: Any) -> None:
     """Change the provisioner NAME in ca.toml.
 
     A repeatable flag adds to what is there; its --remove- twin takes away. An empty value takes a setting out.
     """
+    from mica.cli.ca import documents
+
     editing = _Editing(ca_config)
     index = editing.find(name)
     before = editing.tables[index]
@@ -99,23 +124,26 @@ def update(context: click.Context, /, name: str, new_name: str | None, ca_config
     offer.fill(table, values, editing.path.parent, creating=False)
     if table == before:
         raise Usage(f"nothing about the provisioner {name} is to be changed", hint="name what is, with a flag")
-    editing.save(documents.changed(editing.text, index, table), f"The provisioner {name} has been changed in")
+    editing.save(documents.changed(editing.text, index, table), "changed", name)
     if table["name"] != name:
         warn(f"certificates that {name} vouched for cannot be renewed any more: no provisioner has that name")
 
 
-@click.command()
+@click.command(epilog=options.examples("mica ca provisioner remove admin --json"))
 @click.argument("name")
 @ca_config
-def remove(name: str, ca_config: Path | None) -> None:
+@options.json_output
+def remove(name: str, ca_config: "Path | None") -> None:
     """Remove the provisioner NAME from ca.toml. What it vouched for stays valid, and cannot be renewed."""
+    from mica.cli.ca import documents
+
     editing = _Editing(ca_config)
     text = documents.removed(editing.text, editing.find(name))
-    editing.save(text, f"The provisioner {name} has been removed from")
+    editing.save(text, "removed", name)
     warn(f"certificates that {name} vouched for cannot be renewed any more, and stay valid until they expire")
 
 
-def _offer(context: click.Context, type_: str, path: Path) -> Offer:
+def _offer(context: click.Context, type_: str, path: "Path") -> Offer:
     """What the enabled plugins offer for that type; raises CLIError when none offers it."""
     known = offers.found(context)
     for offer in known:
@@ -128,7 +156,7 @@ def _offer(context: click.Context, type_: str, path: Path) -> Offer:
     )
 
 
-def _tables(path: Path, octets: bytes) -> list[dict[str, Any]]:
+def _tables(path: "Path", octets: bytes) -> list[dict[str, Any]]:
     """The provisioners as they stand in the file; raises ConfigError, FileProblem."""
     from mica.config import parse
 
@@ -138,7 +166,7 @@ def _tables(path: Path, octets: bytes) -> list[dict[str, Any]]:
     return tables
 
 
-def _faults(path: Path, text: str) -> tuple[str, ...]:
+def _faults(path: "Path", text: str) -> tuple[str, ...]:
     """What the CA would find wrong with a configuration that says ``text``; its keys and chains are not looked at."""
     from mica.assembly import Assembly
     from mica.authority import shared_keys

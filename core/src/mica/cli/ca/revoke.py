@@ -1,37 +1,32 @@
 """``mica ca revoke``: the end of a certificate, by a token or by its own key."""
 
-import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mica.cli import options
-from mica.cli.ca.connection import Connection, connect, connect_by_token, reported
-from mica.cli.ca.desk import given
-from mica.cli.console import chosen, report, say, wants_json
+from mica.cli.ca import offline
+from mica.cli.ca.answers import reported
+from mica.cli.ca.passwordflags import check_sources, either
+from mica.cli.console import report, say, wants_json
 from mica.cli.errors import Usage
 from mica.cli.options import FILE
-from mica.cli.serials import parse_serial
-from mica.client import Refused
+from mica.cli.passwords import given
+from mica.cli.serials import usable_serial
 
-#: RFC 5280 §5.3.1.
-REASONS = {
-    "unspecified": 0,
-    "keycompromise": 1,
-    "cacompromise": 2,
-    "affiliationchanged": 3,
-    "superseded": 4,
-    "cessationofoperation": 5,
-    "certificatehold": 6,
-    "removefromcrl": 8,
-    "privilegewithdrawn": 9,
-    "aacompromise": 10,
-}
-# The protocol has no other sign: any refusal that the CA words itself has the status 400.
-_ALREADY = re.compile(r"certificate with serial number '[^']*' is already revoked")
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mica.cli.ca.offline import Offline
 
 
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "mica ca revoke --cert svc.crt --key svc.key --reason-code superseded",
+        "mica ca revoke 0x18af3cd2f04b92 --reason-code key-compromise --reason 'stolen laptop'",
+        'mica ca revoke 4711 --token "$(mica ca token --revoke 4711)"',
+    )
+)
 @click.argument("serial", required=False)
 @click.option("--cert", type=FILE, help="Certificate to revoke, by mutual TLS with its own key.")
 @click.option("--key", type=FILE, help="Its key.")
@@ -39,115 +34,55 @@ _ALREADY = re.compile(r"certificate with serial number '[^']*' is already revoke
 @click.option("--reason-code", "--reasonCode", "reason_code", default="0", metavar="CODE", help="0–10, or a name.")
 @options.token
 @options.provisioner
-@options.password_file("Password of the provisioner's key, or of --key")
+@click.option("--key-password-file", metavar="FILE", help="Password of --key: a file, - for stdin, fd:N.")
+@options.password_file("Password of the provisioner's key; with --cert, of --key")
 @options.connection
+@offline.flags
 @options.json_output
 @reported()
 def revoke(
     serial: str | None,
-    cert: Path | None,
-    key: Path | None,
+    cert: "Path | None",
+    key: "Path | None",
     reason: str,
     reason_code: str,
     token: str | None,
     provisioner: str | None,
     provisioner_password_file: str | None,
+    key_password_file: str | None,
     password_file: str | None,
     ca_url: str | None,
-    root: Path | None,
+    root: "Path | None",
+    offline: "Offline | None",
 ) -> None:
-    """Revoke the certificate with this SERIAL number (decimal, or hexadecimal with 0x), or the one in --cert."""
-    code = _reason_code(reason_code)
+    """Revoke the certificate with this SERIAL number (decimal, or hexadecimal with 0x), or the one in --cert.
+
+    Offline, the key of --cert is needed all the same, or the provisioner's password.
+    """
+    from mica.cli.ca import revocation  # cryptography is slow to import
+    from mica.cli.ca.connection import connect
+    from mica.cli.ca.diagnosis import diagnosed
+
+    code = revocation.reason_code(reason_code)
     if (cert is None) != (key is None):
         raise Usage("flags '--cert' and '--key' require each other")
+    flag = "--provisioner-password-file" if key is None else "--key-password-file"
+    source = either(flag, provisioner_password_file if key is None else key_password_file, password_file)
+    check_sources({flag: source, "--ca-password-file": offline.password_source if offline else None})
     if cert is not None and key is not None:
         if serial is not None or token is not None:
             raise Usage("flag '--cert' is incompatible with SERIAL and '--token': the certificate says which it is")
-        number, connection, again = _by_key(cert, key, password_file, ca_url, root, code, reason)
+        number, identity = revocation.identity(cert, key, source)
+        connection = connect(ca_url, root, offline)
+        connection.introduce()
+        again = revocation.is_over(connection, number, identity=identity, reason_code=code, reason=reason)
     else:
         number = usable_serial(serial or "")
-        password = given(provisioner_password_file or password_file)
-        connection, again = _by_token(number, token, provisioner, password, ca_url, root, code, reason)
+        connection, ready = revocation.ordered(number, token, provisioner, given(source), ca_url, root, offline)
+        connection.introduce()
+        with diagnosed(ready, connection, "/revoke"):
+            again = revocation.is_over(connection, number, token=ready.raw, reason_code=code, reason=reason)
     say(f"Certificate with Serial Number {number} " + ("was revoked already." if again else "has been revoked."))
     say("Revocation is passive: the CA renews it no more, and whoever else trusts it is not told.")
     if wants_json():
         report({"serial_number": str(number), "ca_url": connection.url, "status": "revoked", "already": again})
-
-
-def usable_serial(text: str) -> int:
-    """The serial number in ``text``; raises Usage."""
-    try:
-        return parse_serial(text)
-    except ValueError as error:
-        raise Usage(
-            str(error) if text else "missing argument 'SERIAL'",
-            hint="give the serial number, or name the certificate with --cert and its key with --key",
-        ) from error
-
-
-def _by_key(
-    cert: Path, key: Path, password_file: str | None, ca_url: str | None, root: Path | None, code: int, reason: str
-) -> tuple[int, Connection, bool]:
-    from mica.cli.ca import identities  # imports much
-
-    holder = identities.read(cert, key, password_file)
-    holder.check_client_auth()
-    number = holder.certificate.serial_number
-    connection = connect(ca_url, root)
-    chosen("CA", connection.url)
-    try:
-        connection.client.revoke(number, identity=holder.identity, reason_code=code, reason=reason)
-    except Refused as error:
-        return number, connection, _is_again(error)
-    return number, connection, False
-
-
-def _by_token(
-    number: int,
-    token: str | None,
-    provisioner: str | None,
-    password: bytes | None,
-    ca_url: str | None,
-    root: Path | None,
-    code: int,
-    reason: str,
-) -> tuple[Connection, bool]:
-    from mica.cli.ca import ordering  # imports much
-    from mica.cli.ca.diagnosis import diagnosed
-    from mica.cli.ca.issue import parse_token
-    from mica.grants import Operation
-
-    ready = parse_token(token)
-    if ready is None:
-        connection = connect(ca_url, root)
-        wanted = ordering.order(
-            Operation.X509_REVOKE, str(number), connection.url, root_fingerprint=connection.root_fingerprint
-        )
-        credentials = ordering.Credentials(provisioner=provisioner, password=password)
-        ready = parse_token(ordering.make_token(wanted, connection, credentials))
-        assert ready is not None
-    else:
-        connection = connect_by_token(ready, ca_url, root)
-    chosen("CA", connection.url)
-    try:
-        with diagnosed(ready, connection, "/revoke"):
-            connection.client.revoke(number, token=ready.raw, reason_code=code, reason=reason)
-    except Refused as error:
-        return connection, _is_again(error)
-    return connection, False
-
-
-def _is_again(error: Refused) -> bool:
-    """Whether the refusal means that the certificate was revoked before, which is what was wanted; else raises it."""
-    if _ALREADY.search(str(error)):
-        return True
-    raise error
-
-
-def _reason_code(text: str) -> int:
-    name = re.sub(r"[ _-]", "", text).lower()
-    if name in REASONS:
-        return REASONS[name]
-    if name.isascii() and name.isdigit() and int(name) in {*REASONS.values(), 7}:
-        return int(name)
-    raise Usage(f"invalid value {text!r} for flag '--reason-code'", hint=f"0 to 10, or one of {', '.join(REASONS)}")

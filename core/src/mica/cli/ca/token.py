@@ -1,33 +1,39 @@
 """``mica ca token``: a one-time token for one operation, made here and used anywhere."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mica.cli import options
-from mica.cli.ca import csrs, identities, ordering
-from mica.cli.ca.connection import connect, read_roots, reported, root_fingerprint
-from mica.cli.ca.delivery import MODE
-from mica.cli.ca.desk import given
-from mica.cli.ca.revoke import usable_serial
-from mica.cli.console import product, warn
-from mica.cli.errors import FileProblem, Usage
-from mica.cli.files import settle, write_atomic
+from mica.cli.ca import offline
+from mica.cli.ca.answers import reported
+from mica.cli.ca.outputflags import MODE
+from mica.cli.ca.passwordflags import check_sources, either
+from mica.cli.console import product
+from mica.cli.errors import Usage
+from mica.cli.files import keep_apart, settle, write_atomic
 from mica.cli.options import FILE
-from mica.client import TokenOrder, normalize, renewtoken
-from mica.clock import system_clock
-from mica.errors import MalformedRequest
-from mica.grants import Operation
-from mica.tokens import decode_base64url
+from mica.cli.passwords import given
+from mica.cli.serials import usable_serial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mica.cli.ca.offline import Offline
 
 When = datetime | timedelta | None
 
-_SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedelta(minutes=30)
 
-
-@click.command()
+@click.command(
+    epilog=options.examples(
+        "mica ca token svc.example",
+        "mica ca token svc.example --san svc.example --san 10.0.0.1 --not-after 15m --output-file token.txt",
+        "mica ca token svc.example --cnf-file svc.csr",
+        "mica ca token --revoke 4711",
+        "mica ca token --renew --x5c-cert svc.crt --x5c-key svc.key",
+    )
+)
 @click.argument("subject", required=False)
 @click.option("--san", "sans", multiple=True, metavar="NAME", help="Names the certificate carries [SUBJECT].")
 @click.option("--revoke", is_flag=True, help="To revoke the certificate with the serial number SUBJECT.")
@@ -39,11 +45,12 @@ _SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedel
 @click.option("--cnf-file", type=FILE, help="Only for the CSR in this file.")
 @click.option("--key", "key_file", type=FILE, help="Private JWK or PEM to sign with, instead of the one the CA keeps.")
 @click.option("--kid", help="Provisioner with this key id.")
-@click.option("--offline", is_flag=True, help="Ask nobody: needs --key, --provisioner and --ca-url.")
 @options.provisioner
-@options.password_file("Password of the key that signs", alias_of="--provisioner-password-file")
+@click.option("--key-password-file", metavar="FILE", help="Password of --x5c-key: a file, - for stdin, fd:N.")
+@options.password_file("Password of the key that signs: the provisioner's, or --x5c-key")
 @click.option("--output-file", "--out", "output_file", type=FILE, help="Write the token there, not to stdout.")
 @options.connection
+@offline.flags
 @options.force
 @reported()
 def token(
@@ -51,48 +58,60 @@ def token(
     sans: tuple[str, ...],
     revoke: bool,
     renew: bool,
-    x5c_cert: Path | None,
-    x5c_key: Path | None,
+    x5c_cert: "Path | None",
+    x5c_key: "Path | None",
     not_before: When,
     not_after: When,
     cnf: str | None,
-    cnf_file: Path | None,
-    key_file: Path | None,
+    cnf_file: "Path | None",
+    key_file: "Path | None",
     kid: str | None,
-    offline: bool,
     provisioner: str | None,
     provisioner_password_file: str | None,
+    key_password_file: str | None,
     password_file: str | None,
-    output_file: Path | None,
+    output_file: "Path | None",
     ca_url: str | None,
-    root: Path | None,
+    root: "Path | None",
+    offline: "Offline | None",
     force: bool,
 ) -> None:
-    """Print a one-time token for SUBJECT, with which anybody can get the certificate (or revoke it) once."""
+    """Print a one-time token for SUBJECT, with which anybody can get the certificate (or revoke it) once.
+
+    Offline, the CA's configuration says what is to be known, and none of its keys is opened; with --key, --provisioner
+    and --ca-url not even the configuration is needed.
+    """
+    from mica.cli.ca import csrs, identities, issuers, ordering  # cryptography is slow to import
+    from mica.grants import Operation
+
     _check_flags(subject, sans, revoke=revoke, renew=renew, x5c=(x5c_cert, x5c_key), cnf=(cnf, cnf_file))
-    confirmation = _confirmation(cnf, cnf_file)
+    if not revoke and not renew:
+        csrs.check_names(sans or (subject or "",))
+    confirmation = ordering.confirmation(cnf, cnf_file)
+    flag = "--provisioner-password-file" if x5c_key is None else "--key-password-file"
+    source = either(flag, provisioner_password_file if x5c_key is None else key_password_file, password_file)
+    check_sources({flag: source, "--cnf-file": cnf_file, "--key": key_file})
     if output_file is not None:
+        keep_apart([output_file], [key_file, x5c_cert, x5c_key, cnf_file])
         settle([output_file], force=force)
-    if ca_url is None:
-        raise Usage("flag '--ca-url' is required", hint="or run once: mica ca bootstrap --ca-url … --fingerprint …")
-    start, end = _lifetime(not_before, not_after)
-    password_source = provisioner_password_file or password_file
+    start, end = ordering.lifetime(not_before, not_after)
     if x5c_cert is not None and x5c_key is not None:
-        made = _renew_token(subject, ca_url, identities.read(x5c_cert, x5c_key, password_source), start, end)
+        holder = identities.read(x5c_cert, x5c_key, source, flag=flag)
+        made = issuers.renew_token(subject, issuers.ca_of(ca_url, offline), holder, start, end)
     else:
+        credentials = ordering.Credentials(provisioner=provisioner, kid=kid, key_file=key_file, password=given(source))
+        issuer = issuers.meant(credentials, ca_url, root, offline)
         wanted = ordering.order(
             Operation.X509_REVOKE if revoke else Operation.X509_SIGN,
             str(usable_serial(subject or "")) if revoke else subject or "",
-            ca_url,
+            issuer.url,
             sans=() if revoke else sans or (subject or "",),
+            root_fingerprint=issuer.root_fingerprint,
             not_before=start,
             not_after=end,
             confirmation=confirmation,
         )
-        credentials = ordering.Credentials(
-            provisioner=provisioner, kid=kid, key_file=key_file, password=given(password_source)
-        )
-        made = _make(wanted, credentials, ca_url, root, offline=offline)
+        made = issuer.make(wanted)
     if output_file is None:
         product(made)
     else:
@@ -105,8 +124,8 @@ def _check_flags(
     *,
     revoke: bool,
     renew: bool,
-    x5c: tuple[Path | None, Path | None],
-    cnf: tuple[str | None, Path | None],
+    x5c: "tuple[Path | None, Path | None]",
+    cnf: tuple[str | None, "Path | None"],
 ) -> None:
     """The flags make sense together; raises Usage."""
     if revoke and renew:
@@ -119,71 +138,3 @@ def _check_flags(
         raise Usage("flags '--san', '--cnf' and '--cnf-file' are for tokens that order a certificate")
     if None not in cnf:
         raise Usage("flag '--cnf' is incompatible with '--cnf-file'")
-    if not revoke and not renew:
-        csrs.check_names(sans or (subject or "",))
-
-
-def _make(
-    wanted: TokenOrder, credentials: ordering.Credentials, ca_url: str, root: Path | None, *, offline: bool
-) -> str:
-    if not offline:
-        connection = connect(ca_url, root)
-        order = replace(wanted, root_fingerprint=connection.root_fingerprint)
-        return ordering.make_token(order, connection, credentials)
-    if credentials.key_file is None or credentials.provisioner is None:
-        raise Usage("flag '--offline' requires the flags '--key' and '--provisioner'")
-    return ordering.make_token_offline(replace(wanted, root_fingerprint=_offline_root(root)), credentials)
-
-
-def _offline_root(root: Path | None) -> str:
-    try:
-        return root_fingerprint(root or "the root certificate", read_roots(root))
-    except FileProblem:
-        if root is not None:
-            raise
-        warn("no root certificate is known here: whoever uses the token must trust the CA already")
-        return ""
-
-
-def _renew_token(
-    subject: str | None, ca_url: str, holder: identities.Holder, start: datetime | None, end: datetime | None
-) -> str:
-    """A renew token signed by the certificate's own key."""
-    holder.check_client_auth()
-    name = renewtoken.common_name(holder.certificate)
-    if subject not in (None, name):
-        raise Usage(f"{holder.path} is for {name!r}, not for {subject!r}")
-    return renewtoken.make(
-        normalize(ca_url), holder.chain, holder.key, not_before=start or system_clock(), not_after=end
-    )
-
-
-def _lifetime(not_before: When, not_after: When) -> tuple[datetime | None, datetime | None]:
-    """When the token is valid, durations counted from now; raises Usage when that is too long, short or late."""
-    now = system_clock()
-    start, end = (now + when if isinstance(when, timedelta) else when for when in (not_before, not_after))
-    begins = start or now
-    if start is not None and start > now + _AHEAD:
-        raise Usage("invalid value for flag '--not-before': a token starts at most 30 minutes from now")
-    if end is None:
-        return start, begins + ordering.LIFETIME
-    if not _SHORTEST <= end - begins <= _LONGEST:
-        raise Usage("invalid value for flag '--not-after': a token is valid for 10 seconds to one hour")
-    return start, end
-
-
-def _confirmation(cnf: str | None, cnf_file: Path | None) -> bytes | None:
-    """The SHA-256 of the CSR that the token is bound to; raises Usage, FileProblem."""
-    if cnf_file is not None:
-        return csrs.read(cnf_file).digest
-    if cnf is None:
-        return None
-    try:
-        digest = bytes.fromhex(cnf) if len(cnf) == 64 else decode_base64url(cnf.rstrip("="))
-    except (ValueError, MalformedRequest):
-        digest = b""
-    if len(digest) != 32:
-        raise Usage(
-            "invalid value for flag '--cnf'", hint="it is the SHA-256 of the CSR, 64 hexadecimal digits, or base64url"
-        )
-    return digest

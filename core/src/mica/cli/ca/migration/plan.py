@@ -1,0 +1,77 @@
+"""What the import will write, before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A provisioner's table, and where it comes from."""
+
+    table: Mapping[str, Any]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untaken:
+    """A provisioner that stands in ca.toml as a comment."""
+
+    origin: str
+    reason: str
+    text: str
+    """It as JSON, in one line, without its secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A file of the old CA, unchanged, in its new place."""
+
+    path: Path
+    """Below the folder of ca.toml."""
+    contents: bytes = field(repr=False)
+    mode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signer:
+    """``[signers.x509]``: paths as ca.toml will have them."""
+
+    roots: tuple[str, ...]
+    federated_roots: tuple[str, ...]
+    certificate: str
+    key: str
+    backdate: str
+    issuer: x509.Certificate
+    root: x509.Certificate
+    """The root whose fingerprint clients pin."""
+    key_file: Path
+    key_contents: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All of ca.toml, and the files beside it."""
+
+    source: Path
+    """The old ca.json."""
+    url: str
+    url_origin: str
+    address: str
+    dns_names: tuple[str, ...]
+    common_name: str
+    claims: Mapping[str, Any]
+    signer: Signer
+    provisioners: tuple[Taken, ...]
+    untaken: tuple[Untaken, ...]
+    copies: tuple[Copy, ...]
+    defaults: Mapping[str, Any]
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        """What ca.toml enables: what every CA needs, and what its provisioners are of."""
+        types = (str(taken.table["type"]).partition(".")[0] for taken in self.provisioners)
+        return tuple(dict.fromkeys(("x509signer", "filekeys", "storage_sqlite", *types)))

@@ -1,0 +1,1 @@
+"""Whether a certificate is good: its path, its time, its form."""

@@ -1,0 +1,1 @@
+"""Certificates, requests and archives: written, signed, converted."""

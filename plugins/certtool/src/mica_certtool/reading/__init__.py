@@ -1,0 +1,1 @@
+"""Certificates, requests and revocation lists: found, recognised, shown."""

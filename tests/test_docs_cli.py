@@ -1,0 +1,133 @@
+"""docs/cli.md says what the commands say, and every example in it runs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+
+import click
+import pytest
+
+from mica.testing.service import free_port, served
+
+DOCS = Path(__file__).parents[1] / "docs"
+GENERATE = run_path(str(DOCS / "generate_cli.py"))
+COMMANDS = dict(GENERATE["commands"]())
+EXAMPLES = {path: GENERATE["examples"](command) for path, command in COMMANDS.items()}
+#: They run until they are ended.
+ENDLESS = ("mica ca serve", "--daemon")
+PASSWORDS = {
+    "ca-password.txt": "the password of the CA keys",
+    "provisioner-password.txt": "the password of the provisioner",
+    "password.txt": "the password of a key",
+}
+#: What stands in the folder in which every example is tried; ``$home`` is the CA's.
+PREPARATION = """
+cp $home/certs/root_ca.crt $home/certs/intermediate_ca.crt $home/secrets/intermediate_ca_key .
+mica ca certificate svc.example svc.crt svc.key
+mica certificate create --csr svc.example svc.csr csr.key --no-password --insecure
+mica crypto keypair pub.pem enc.key --password-file password.txt
+mica crypto jwk create jwk.pub.json jwk.json --password-file password.txt
+mica ca token svc.example > token.txt
+openssl req -x509 -newkey rsa:2048 -nodes -keyout crl.key -out crl.crt -subj /CN=CRL
+printf '[ca]\\ndefault_ca = x\\n[x]\\ndatabase = /dev/null\\ndefault_md = sha256\\ndefault_crl_days = 1\\n' > crl.cnf
+openssl ca -gencrl -config crl.cnf -cert crl.crt -keyfile crl.key -out crl.pem
+mkdir -p step/config
+cp root_ca.crt intermediate_ca.crt intermediate_ca_key step
+cat > step/config/ca.json <<END
+{"root": "$PWD/step/root_ca.crt", "crt": "$PWD/step/intermediate_ca.crt", "key": "$PWD/step/intermediate_ca_key",
+ "address": "127.0.0.1:8443", "dnsNames": ["localhost"], "authority": {"provisioners": $(mica ca provisioner list)}}
+END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A CA that runs, its folder, and a folder with one of each kind of file."""
+
+    url: str
+    home: Path
+    work: Path
+
+    def run(self, script: str, home: Path, work: Path) -> "subprocess.CompletedProcess[str]":
+        """``script`` has been run by a shell without a terminal, in ``work``; what is endless was ended when it ran."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MICA")} | {
+            "HOME": str(work),
+            "MICAPATH": str(home),
+            "MICA_FORCE": "1",
+            "MICA_NON_INTERACTIVE": "1",
+            "MICA_PROVISIONER_PASSWORD_FILE": "provisioner-password.txt",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin",
+        }
+        endless = any(sign in script for sign in ENDLESS)
+        process = subprocess.Popen(
+            ["bash", "-euc", f"exec {script}" if endless else script], cwd=work, env=environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        said = _beginning(process) if endless else ""
+        output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(script, process.returncode, output, said + errors)
+
+
+def _beginning(process: "subprocess.Popen[str]") -> str:
+    """What it said until it ran as it should; then it was asked to end."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "serving" in line or "first renewal in" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    return said
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    world = World(f"https://localhost:{free_port()}", folder / "home", folder / "work")
+    world.work.mkdir()
+    for name, password in PASSWORDS.items():
+        (world.work / name).write_text(password)
+    founding = (
+        f"mica ca init --name 'Harbour Works' --dns localhost --address {world.url.removeprefix('https://')}"
+        " --provisioner admin --password-file ca-password.txt"
+    )
+    founded = world.run(founding, world.home, world.work)
+    assert founded.returncode == 0, founded.stderr
+    served_by = SimpleNamespace(directory=world.home, url=world.url)
+    with served(served_by, workers=1, arguments=["--password-file", str(world.work / "ca-password.txt")]):
+        prepared = world.run(f"home={world.home}\n{PREPARATION}", world.home, world.work)
+        assert prepared.returncode == 0, prepared.stderr
+        yield world
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_examples_of_a_command_run_one_after_the_other(world: World, tmp_path: Path, path: str) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    shutil.copytree(world.home, home)
+    shutil.copytree(world.work, work)
+    if path == "mica ca serve":
+        configuration = home / "ca.toml"
+        configuration.write_text(configuration.read_text().replace(f'"{world.url[8:]}"', f'"127.0.0.1:{free_port()}"'))
+    assert EXAMPLES[path]
+    for example in EXAMPLES[path]:
+        assert path in example
+        done = world.run(example.replace("https://ca.example:8443", world.url), home, work)
+        assert done.returncode == 0, f"$ {example}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_a_command_says_what_it_does_and_explains_each_of_its_flags(path: str) -> None:
+    assert COMMANDS[path].help
+    options = [option for option in COMMANDS[path].params if isinstance(option, click.Option)]
+    assert [option.opts for option in options if not option.help] == []
+
+
+def test_the_page_is_what_the_commands_say() -> None:
+    assert (DOCS / "cli.md").read_text() == GENERATE["page"](), "write it again with: make docs"
