@@ -38,6 +38,9 @@ mica ca token svc.example > token.txt
 openssl req -x509 -newkey rsa:2048 -nodes -keyout crl.key -out crl.crt -subj /CN=CRL
 printf '[ca]\\ndefault_ca = x\\n[x]\\ndatabase = /dev/null\\ndefault_md = sha256\\ndefault_crl_days = 1\\n' > crl.cnf
 openssl ca -gencrl -config crl.cnf -cert crl.crt -keyfile crl.key -out crl.pem
+ssh-keygen -q -t ecdsa -N '' -f ssh_ca
+ssh-keygen -q -t ecdsa -N '' -C alice@harbour.example -f id_ecdsa
+ssh-keygen -q -s ssh_ca -I alice@harbour.example -n alice -z 7 -V -1m:+16h id_ecdsa.pub
 mkdir -p step/config
 cp root_ca.crt intermediate_ca.crt intermediate_ca_key step
 cat > step/config/ca.json <<END

@@ -51,7 +51,20 @@ SLOW = {
     "cryptography", "ssl", "socket", "http.client", "json", "email", "urllib.request", "tomllib", "subprocess",
     "tempfile", "shutil", "importlib.resources", "concurrent",
 }  # fmt: skip
-GROUPS = ("", "ca", "ca provisioner", "ca certs", "context", "completion", "certificate", "crypto", "crypto jwt")
+GROUPS = (
+    "",
+    "ca",
+    "ca provisioner",
+    "ca certs",
+    "ssh",
+    "context",
+    "completion",
+    "certificate",
+    "crypto",
+    "crypto jwk",
+    "crypto jwt",
+    "crypto key",
+)
 #: What cryptography imports itself.
 THEIR_OWN = {"email", "socket"}
 TREE = run_path(str(Path(__file__).parents[1] / "docs/generate_cli.py"))["commands"]()

@@ -26,6 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ca provisioner update": ("mica.cli.ca.provisioner_edit:update", "Change a provisioner in the configuration."),
     "ca certs list": ("mica.cli.ca.certs:list_", "List the certificates on record."),
     "ca certs show": ("mica.cli.ca.certs:show", "Show one certificate on record."),
+    "ssh inspect": ("mica.cli.ssh.inspection:inspect", "Show SSH certificates."),
+    "ssh fingerprint": ("mica.cli.ssh.fingerprints:fingerprint", "Print the fingerprints of SSH keys."),
+    "ssh needs-renewal": ("mica.cli.ssh.expiry:needs_renewal_", "Tell whether an SSH certificate is due."),
     "context list": ("mica.cli.context_commands:list_", "List the contexts, the current one first."),
     "context current": ("mica.cli.context_commands:current", "Print the name of the current context."),
     "context select": ("mica.cli.context_commands:select", "Make a context the current one."),
@@ -50,6 +53,7 @@ GROUPS: dict[str, str] = {
     "crypto jwt": "Create, read and check JSON Web Tokens.",
     "crypto jwk": "Create and read JSON Web Keys.",
     "crypto key": "Read and convert the files of keys.",
+    "ssh": "Certificates and keys for SSH.",
 }
 
 #: Commands that found or describe a setting-up and therefore do not read ``defaults.json``.

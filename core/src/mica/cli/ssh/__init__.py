@@ -1,0 +1,1 @@
+"""``mica ssh``: SSH keys and certificates."""
