@@ -66,6 +66,7 @@ def test_nothing_to_do_is_done() -> None:
         ("0", None, None),
         ("soon", None, None),
     ],
+    ids=["all", "this", "another", "none", "empty", "zero", "nonsense"],
 )
 def test_the_watchdog_is_fed_twice_as_often_as_it_asks(
     monkeypatch: pytest.MonkeyPatch, allowed: str | None, meant: str | None, interval: float | None

@@ -1,6 +1,7 @@
 """SSH public keys: ssh-keygen says the same of them, and every octet is kept."""
 
 import base64
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,7 @@ def test_a_bare_blob_will_do() -> None:
         ("ssh-ed25519 AAAA", "ends too early"),
         (f"ssh-rsa {base64.b64encode(ED25519.blob).decode()}", "says ssh-rsa, and its blob says 'ssh-ed25519'"),
     ],
+    ids=map(str, count()),
 )
 def test_other_lines_are_refused(line: str, rule: str) -> None:
     with pytest.raises(MalformedSSH, match=rule):
@@ -145,6 +147,7 @@ POINT = KEYS[1].key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
         (text("ssh-rsa") + mpint(65537) + mpint(2**20000 + 1), "must have at most 16384 bits"),
         (text("ssh-rsa") + mpint(65537) + string(b"\0" + b"\1" * 256), "in as few octets as hold it"),
     ],
+    ids=map(str, count()),
 )  # fmt: skip
 def test_blobs_that_hold_no_key_are_refused(blob: bytes, rule: str) -> None:
     with pytest.raises(MalformedSSH, match=rule):

@@ -285,6 +285,9 @@ class Unknown:
     reason = "because"
     id = "x"
 
+    def __repr__(self) -> str:
+        return "Unknown()"
+
 
 @pytest.mark.parametrize(
     "permit",

@@ -1,9 +1,9 @@
 """The question whether a certificate needs renewal, answered by an exit code: for units, timers and scripts."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -12,6 +12,8 @@ from mica.cli.errors import CLIError, FileProblem
 
 if TYPE_CHECKING:
     from mica.cli.renewal.schedule import Lifetime, Threshold
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 YES, NO = 0, 1
 _MISSING, _ERROR = 2, 255
@@ -49,6 +51,17 @@ class PercentOrDuration(click.ParamType):  # type: ignore[type-arg]  # not gener
         if remaining < timedelta():
             self.fail(f"{value!r} is negative", param, ctx)
         return Threshold(left=remaining)
+
+
+def threshold(command: Command) -> Command:
+    """``expires_in: Threshold`` and ``verbose: bool``; and ``--json``."""
+    meaning = "Due when this much of the lifetime has elapsed (66%), or when this time or less remains (24h)."
+    kind = PercentOrDuration()
+    command = options.json_output(command)
+    command = click.option("--verbose", "-v", is_flag=True, help="Say it in words, too.")(command)
+    return click.option(
+        "--expires-in", type=kind, metavar="PERCENT|DURATION", default="66%", show_default=True, help=meaning
+    )(command)
 
 
 def needs_renewal(lifetime: "Lifetime", threshold: "Threshold", *, now: datetime) -> bool:

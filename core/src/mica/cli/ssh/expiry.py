@@ -8,7 +8,7 @@ import click
 from mica.cli import options
 from mica.cli.console import product, report, say, wants_json
 from mica.cli.errors import FileProblem
-from mica.cli.renewal.verdict import NO, YES, Missing, NeedsRenewal, PercentOrDuration, needs_renewal
+from mica.cli.renewal.verdict import NO, YES, Missing, NeedsRenewal, needs_renewal, threshold
 from mica.clock import system_clock
 
 if TYPE_CHECKING:
@@ -26,16 +26,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("file", required=False, metavar="[FILE|-]")
-@click.option(
-    "--expires-in",
-    type=PercentOrDuration(),
-    metavar="PERCENT|DURATION",
-    default="66%",
-    show_default=True,
-    help="Due when this much of the lifetime has elapsed (66%), or when this time or less remains (24h).",
-)
-@click.option("--verbose", "-v", is_flag=True, help="Say it in words, too.")
-@options.json_output
+@threshold
 def needs_renewal_(file: str | None, expires_in: "Threshold", verbose: bool) -> int:
     """Tell whether it is time to renew an SSH certificate. Exit code 0: yes; 1: no; 2: no such file; 255: an error.
 

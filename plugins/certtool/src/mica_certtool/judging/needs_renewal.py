@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mica.cli.kit import FileProblem, options, product, report, say, span, wants_json
-from mica.cli.renewal.verdict import NO, YES, Missing, NeedsRenewal, PercentOrDuration, needs_renewal
+from mica.cli.renewal.verdict import NO, YES, Missing, NeedsRenewal, needs_renewal, threshold
 from mica.clock import system_clock
 from mica_certtool.reading import sources
 from mica_certtool.reading.remarks import silenced
@@ -28,16 +28,7 @@ if TYPE_CHECKING:
     ),
 )
 @sources.flags
-@click.option(
-    "--expires-in",
-    type=PercentOrDuration(),
-    metavar="PERCENT|DURATION",
-    default="66%",
-    show_default=True,
-    help="Due when this much of the lifetime has elapsed (66%), or when this time or less remains (24h).",
-)
-@click.option("--verbose", "-v", is_flag=True, help="Say it in words, too.")
-@options.json_output
+@threshold
 @silenced()
 def needs_renewal_(source: Source, expires_in: "Threshold", verbose: bool) -> int:
     """Tell whether it is time to renew a certificate. Exit code 0: yes; 1: no; 2: no such file; 255: an error.
