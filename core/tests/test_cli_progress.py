@@ -36,7 +36,8 @@ ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def spawned(*arguments: str, columns: int = 80, **environment: str) -> pexpect.spawn:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MICA", "NO_COLOR"))}
+    others = ("MICA", "NO_COLOR", "COLUMNS", "LINES")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return pexpect.spawn(
         sys.executable, list(arguments), env={**clean, "TERM": "xterm", **environment}, encoding="utf-8", timeout=30,
         dimensions=(24, columns),
