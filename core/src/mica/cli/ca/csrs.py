@@ -1,5 +1,6 @@
 """Certificate signing requests (RFC 2986): made for a key, or read from a file."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,10 @@ from mica import names
 from mica.cli.errors import FileProblem, Usage
 from mica.cli.files import read_input
 from mica.cli.mistakes import mistaken
-from mica.csr import parse_csr
 from mica.errors import MalformedRequest, Refused
 from mica.keyfiles import PrivateKey
 from mica.pkix import UNREADABLE, PublicKey
 from mica.recognition import REQUEST
-from mica.requests import CSR
 
 _MAX_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
 
@@ -49,7 +48,13 @@ def make(key: PrivateKey, common_name: str, sans: Iterable[str]) -> Request:
         builder = builder.add_extension(x509.SubjectAlternativeName(general), critical=not common_name)
     # Ed25519 hashes for itself (RFC 8410 §3): naming a digest is an error.
     made = builder.sign(key, None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256())
-    return _request(parse_csr(made.public_bytes(Encoding.DER)))
+    return Request(
+        pem=made.public_bytes(Encoding.PEM).decode(),
+        digest=hashlib.sha256(made.public_bytes(Encoding.DER)).digest(),
+        common_name=common_name,
+        names=tuple(map(names.text, general)),
+        public_key=key.public_key(),
+    )
 
 
 def check_names(sans: Iterable[str]) -> None:
@@ -60,6 +65,8 @@ def check_names(sans: Iterable[str]) -> None:
 
 def read(path: str | Path) -> Request:
     """The CSR in ``path``, PEM or DER; raises FileProblem when the CA could not accept it."""
+    from mica.csr import parse_csr  # imports much, and a request that was made here needs no judging
+
     data = read_input(path)
     try:
         load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
@@ -67,9 +74,16 @@ def read(path: str | Path) -> Request:
     except UNREADABLE as error:
         raise mistaken(data, path, REQUEST) from error
     try:
-        return _request(parse_csr(octets))
+        csr = parse_csr(octets)
     except (MalformedRequest, Refused) as error:
         raise FileProblem(f"{path}: {error}", hint="make the request again") from error
+    return Request(
+        pem=x509.load_der_x509_csr(csr.der).public_bytes(Encoding.PEM).decode(),
+        digest=csr.digest,
+        common_name=csr.common_name,
+        names=tuple(map(names.text, csr.names)),
+        public_key=csr.public_key.key,
+    )
 
 
 def _classified(san: str) -> x509.GeneralName:
@@ -77,14 +91,3 @@ def _classified(san: str) -> x509.GeneralName:
         return names.classify(san)
     except MalformedRequest as error:
         raise Usage(f"{error}, an IP address, an e-mail address or a URI", hint="names are given with --san") from error
-
-
-def _request(csr: CSR) -> Request:
-    pem = x509.load_der_x509_csr(csr.der).public_bytes(Encoding.PEM)
-    return Request(
-        pem=pem.decode(),
-        digest=csr.digest,
-        common_name=csr.common_name,
-        names=tuple(names.text(name) for name in csr.names),
-        public_key=csr.public_key.key,
-    )
