@@ -16,6 +16,14 @@ def test_a_password_file_loses_white_space_at_its_end_only(tmp_path: Path) -> No
     assert passwords.from_source(str(tmp_path / "p")) == b"  a b\xc3\xa9"
 
 
+def test_a_password_file_of_windows_is_read_as_it_looks_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "p").write_bytes("sécret\r\n".encode("utf-8-sig"))
+    assert passwords.from_source(str(tmp_path / "p")) == "sécret".encode()
+    (tmp_path / "p").write_bytes("sécret\r\n".encode("utf-16"))
+    with pytest.raises(FileProblem, match="is UTF-16 text"):
+        passwords.from_source(str(tmp_path / "p"))
+
+
 def test_a_password_comes_from_a_descriptor_which_stays_open() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"secret\n")

@@ -1,5 +1,6 @@
 """Passwords: from a file, from stdin, from a descriptor, or from whoever sits at the terminal. Never an argument."""
 
+import codecs
 import os
 import sys
 
@@ -12,12 +13,15 @@ _MAX_PASSWORD = 1 << 16
 def from_source(source: str) -> bytes:
     """The password in ``source``: a file, ``-`` for stdin, ``fd:N`` for an open descriptor.
 
-    White space at its end is cut. Raises FileProblem when it cannot be read or is empty.
+    White space at its end is cut, and the mark that Windows' editors put before UTF-8. Raises FileProblem when it
+    cannot be read, is empty, or is UTF-16.
     """
     if source == "-" and sys.stdin is not None and sys.stdin.isatty():
         raise FileProblem("-: stdin is a terminal", hint="leave the flag out to be asked without the password showing")
     data = _descriptor(source) if source.startswith("fd:") else files.read_input(source)
-    password = data.rstrip()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise FileProblem(f"{source}: is UTF-16 text, and its octets are not what was typed", hint="save it as UTF-8")
+    password = data.removeprefix(codecs.BOM_UTF8).rstrip()
     if not password:
         raise FileProblem(f"{source}: holds no password", hint="a password cannot be empty")
     if len(password) > _MAX_PASSWORD:
