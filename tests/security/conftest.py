@@ -158,3 +158,11 @@ def recorded() -> Callable[[TestCA], dict[str, list[Found]]]:
         return found
 
     return lambda ca: asyncio.run(read(ca))
+
+
+@pytest.fixture(autouse=True)
+def connected_anew(request: pytest.FixtureRequest) -> None:
+    """Connections that the tests of a module share are opened again for each: the CA ends one that rests for 15 s."""
+    for name in ("connection", "identified"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).close()
