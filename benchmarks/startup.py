@@ -1,8 +1,9 @@
 """What a command costs before it does anything: CPU time of whole processes, and what they import.
 
 Times are ratios to ``python -c "import click"`` for help and to ``python -c "import click, cryptography.x509"`` for
-work. Budgets: help at any level ≤ 1.5 ×; ``certificate inspect`` ≤ 1.3 ×; ``ca certificate --token`` ≤ 1.8 ×. Command
-and baseline take turns, so that a machine that slows down slows both; the median of the rounds' ratios counts, once it
+work. Budgets: help at any level ≤ 1.5 ×; ``certificate inspect`` ≤ 1.3 ×; ``ca certificate --token`` ≤ 1.8 ×;
+``ssh check-host``, which ssh runs for every connection, ≤ 2 × the first when the host is remembered. Command and
+baseline take turns, so that a machine that slows down slows both; the median of the rounds' ratios counts, once it
 is known well enough. A budget that is missed is marked, and the exit code is 1 then.
 """
 
@@ -13,12 +14,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 
 import click
 
 from mica.cli import shell
+from mica.cli.ssh.reaching.hostmemory import Memory, Verdict
 from mica.testing.ca import TestCA
 from mica.testing.service import Service, free_port, served
 
@@ -71,6 +74,7 @@ def _rows(folder: Path, service: Service) -> Iterator[Row]:
     inspect = _fixed("certificate", "inspect", "--short", str(service.root_file))
     yield _row("certificate inspect", inspect, both, 1.3, folder)
     yield _row("ca certificate --token", _certificate(service), both, 1.8, folder)
+    yield _row("ssh check-host, remembered", _remembered(folder), _python("import click"), 2.0, folder)
     for path in _paths():
         help_ = _fixed(*path.split(), "--help")
         yield _row(f"{path} --help".strip(), help_, _python("import click"), 1.5, folder)
@@ -106,6 +110,14 @@ def _certificate(service: Service) -> Command:
         return ["ca", "certificate", "--token", token, "--force", "svc.example", "svc.crt", "svc.key"]
 
     return command
+
+
+def _remembered(folder: Path) -> Command:
+    """Asks for a host of which the CA has said just now that it knows it."""
+    url = "https://ca.example"
+    memory = Memory.read(folder / "client/ssh/checked_hosts.json", url)
+    memory.keep("build1.example", Verdict(known=True, at=datetime.now(UTC)))
+    return _fixed("ssh", "check-host", "--ca-url", url, "build1.example")
 
 
 def _row(title: str, command: Command, baseline: Command, budget: float, folder: Path) -> Row:

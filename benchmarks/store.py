@@ -4,6 +4,9 @@
 
 A row is a token spent and a certificate recorded, durably. ``batch`` requests wait at a time, as they do when so many
 connections are served. "busy loop" keeps the event loop computing meanwhile, as a server's is.
+
+The last rows read, among all that was recorded before: the newest certificate of a host, as ``ssh check-host`` asks for
+it, where every certificate of users carries the name as well; and everything that is revoked, for a revocation list.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +25,18 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from mica import CertificateId, CertificateKind, Commit, Context, Issuance, ProvisionerRef, SpentToken
+from mica import (
+    CertificateId,
+    CertificateKind,
+    Commit,
+    Context,
+    Issuance,
+    ProvisionerRef,
+    Query,
+    Revocation,
+    SpentToken,
+    Status,
+)
 from mica.audiences import Audiences
 from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 
@@ -76,6 +91,42 @@ async def _measure(store: SQLiteStore, batch: int, seconds: float) -> tuple[floa
     return wall, cpu, count
 
 
+_HOSTS, _USERS = sha256(b"host CA").digest(), sha256(b"user CA").digest()
+_ROOT = "root"
+
+
+def _ssh(serial: int, issuer: bytes) -> Issuance:
+    (issuance,) = next(_commits()).issuances
+    id = CertificateId(kind=CertificateKind.SSH, issuer=issuer, serial_number=serial)
+    return replace(issuance, id=id, subject=_ROOT, names=(_ROOT,))
+
+
+async def _revoked(store: SQLiteStore, users: int) -> None:
+    """One host has a certificate, and so many users, who are revoked."""
+    await store.commit(Commit(issuances=(_ssh(1, _HOSTS),)))
+    made = [_ssh(secrets.randbits(64), _USERS) for _ in range(users)]
+    ends = tuple(Revocation(id=one.id, revoked_at=one.issued_at, provisioner=_JWK) for one in made)
+    await store.commit(Commit(issuances=tuple(made), revocations=ends))
+
+
+async def _check_host(store: SQLiteStore, seconds: float) -> float:
+    """The wall seconds of one query."""
+    kind, now, count, begin = CertificateKind.SSH, datetime.now(UTC), 0, time.perf_counter()
+    query = Query(now=now, kind=kind, issuers=(_HOSTS,), name=_ROOT, status=Status.VALID, limit=1)
+    while time.perf_counter() - begin < seconds:
+        assert len((await store.search(query)).rows) == 1
+        count += 1
+    return (time.perf_counter() - begin) / count
+
+
+async def _list(store: SQLiteStore) -> tuple[float, int]:
+    """The wall seconds that it takes to list every revocation, and their number."""
+    begin, count, after = time.perf_counter(), 0, -1
+    while page := await store.revocations(CertificateKind.SSH, _USERS, after=after):
+        count, after = count + len(page), page[-1].id.serial_number
+    return time.perf_counter() - begin, count
+
+
 async def _compute() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     while True:
@@ -101,6 +152,13 @@ async def _run(directory: Path, seconds: float) -> None:
     with suppress(asyncio.CancelledError):
         await busy
     print(f"batch 32, busy loop: {wall / rows * 32 / signature:.0f} signatures of waiting, {rows / wall:6.0f}/s")
+    await _revoked(store, 20_000)
+    wall = await _check_host(store, seconds / 4)
+    print(f"check-host: {wall / signature:.1f} signatures of waiting ({wall * 1e6:.0f} µs)")
+    wall, rows = await _list(store)
+    print(
+        f"revocations: {wall / rows / signature:.2f} signatures of waiting each ({wall / rows * 1e6:.1f} µs, of {rows})"
+    )
     await store.aclose()
 
 

@@ -17,7 +17,7 @@ from mica.cli.ca.fieldflags import field_flags
 from mica.cli.ca.offers import CLAIM_FLAGS
 from mica.client import TableMaker
 from mica.client.sources import installed
-from mica.config import CoreConfig, ProvisionerConfig, SignerConfig
+from mica.config import CoreConfig, ProvisionerConfig, SignerConfig, SSHSignerConfig
 from mica.durations import format_go
 from mica.hooks import Hooks
 from mica.roles import Kind
@@ -39,7 +39,7 @@ the first one; `mica ca provisioner add`, `update` and `remove` edit it and leav
 
 | | |
 |---|---|
-| `certs/` | root and intermediate certificates |
+| `certs/` | root and intermediate certificates, public SSH keys |
 | `secrets/` | encrypted private keys, mode 0600 |
 | `db/` | the store's database |
 | `defaults.json` | defaults of the command line's flags; the server does not read it |
@@ -91,9 +91,22 @@ the CA gives it to every client, who needs its password.)
 """  # noqa: E501
 
 
+_SSH = """\
+Who signs SSH certificates, with one of these keys at least: whoever believes in the `user_key` lets its users in, and
+whoever believes in the `host_key` trusts its hosts. `mica ca init --ssh` makes both; `mica ca enable-ssh` makes them for a
+CA that is there already, and `mica ca provisioner update NAME --ssh` lets a provisioner order SSH certificates. Their
+password is that of the other keys. Neither may be any other key of the CA.
+
+To replace a key, name the new one's `.pub` file in `further_user_keys` or `further_host_keys`. When everybody has fetched
+it, exchange the two: the new key signs, and the old one's `.pub` file stands among the further keys until the last of its
+certificates has expired.\
+"""  # noqa: E501
+
+
 def configuration() -> str:
     """The reference page."""
-    kinds = {hook: _kinds(hook) for hook in ("stores", "x509_signers", "key_backends", "provisioners", "extensions")}
+    hooks = ("stores", "x509_signers", "ssh_signers", "key_backends", "provisioners", "extensions")
+    kinds = {hook: _kinds(hook) for hook in hooks}
     parts = [
         _INTRODUCTION.format(example=_example()),
         _section("The top level", "What stands above the first `[table]`.", CoreConfig),
@@ -106,6 +119,8 @@ def configuration() -> str:
             SignerConfig,
         ),
         *(_kind(*found, where="") for found in kinds["x509_signers"]),
+        _section("`[signers.ssh]`", _SSH, SSHSignerConfig),
+        *(_kind(*found, where="") for found in kinds["ssh_signers"]),
         "## `[keys.<kind>]`\n\nSettings of what finds private keys by their URI.\n",
         *(_kind(*found, where="keys.") for found in kinds["key_backends"]),
         _section(
@@ -115,7 +130,7 @@ def configuration() -> str:
             ProvisionerConfig,
         ),
         *(_kind(*found, where="", flags=True) for found in kinds["provisioners"]),
-        "## `[plugin.<kind>]`\n\nSettings of policies and listeners.\n",
+        "## `[plugin.<kind>]`\n\nSettings of policies, listeners and services.\n",
         *(_kind(*found, where="plugin.") for found in kinds["extensions"]),
     ]
     if not kinds["extensions"]:
@@ -181,7 +196,8 @@ def _claims() -> str:
     flags = {flag.field: flag.name for flag in field_flags(ClaimsConfig, names=CLAIM_FLAGS)}
     text = (
         "What certificates may be. `[claims]` is for all provisioners; `claims = { … }` of a provisioner overrides\n"
-        "it, field by field. A `default_tls_cert_duration` that alone is set stretches the bound that it exceeds.\n"
+        "it, field by field. A `default_…_cert_duration` that alone is set stretches the bound of its kind that it\n"
+        "exceeds. SSH certificates are ordered from a provisioner with `enable_ssh_ca = true`, and from no other.\n"
         "The flags are those of `mica ca provisioner add` and `update`."
     )
     defaults = {field.name: getattr(Claims(), field.name) for field in dataclasses.fields(Claims)}
@@ -203,8 +219,17 @@ def _table(
         row = [f"`{field.name}`", _noun(hints[field.name]), _shown(default)]
         if flags is not None:
             row.append(f"`--{flags[field.name]}`" if field.name in flags else "")
-        rows.append([*row, field.metadata.get("help", "").replace("|", "\\|")])
+        help_ = field.metadata.get("help", "").replace("|", "\\|").replace("<", "&lt;")
+        rows.append([*row, help_ + _members(hints[field.name])])
     return "".join(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in row)}|\n" for row in rows)
+
+
+def _members(hint: Any) -> str:
+    """What a table holds that has a dataclass of its own and no section of its own."""
+    found = next((one for one in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(one)), None)
+    if found is None or found is ClaimsConfig:
+        return ""
+    return ": " + ", ".join(f"`{field.name}`" for field in dataclasses.fields(found))
 
 
 def _default_of(field: dataclasses.Field[Any]) -> Any:

@@ -32,7 +32,7 @@ head -c 24 /dev/urandom | base64 >ca-password
 head -c 24 /dev/urandom | base64 >provisioner-password
 
 chapter "A new CA"
-run mica ca init --name "'Harbour Works'" --dns localhost --address "127.0.0.1:$ca_port" \
+run mica ca init --ssh --name "'Harbour Works'" --dns localhost --address "127.0.0.1:$ca_port" \
     --provisioner ops@harbour.example --password-file ca-password --provisioner-password-file provisioner-password
 run mica ca check --password-file ca-password
 
@@ -110,6 +110,59 @@ show "mica ca renew --force svc.crt svc.key"
 if mica ca renew --force svc.crt svc.key; then
     echo "a revoked certificate was renewed" >&2
     exit 1
+fi
+
+chapter "SSH: a certificate for a host, and one for a user"
+run mica ssh certificate --host localhost ssh_host_key --no-password --insecure \
+    --provisioner-password-file provisioner-password
+run mica ssh certificate alice@harbour.example alice --principal "$(id -un)" --no-password --insecure --no-agent \
+    --provisioner-password-file provisioner-password
+run "mica ssh inspect alice-cert.pub | grep -E 'Key ID|Serial|Valid'"
+
+chapter "SSH: what the host believes, and what the user believes"
+run "mica ssh config --roots >user_ca.pub"
+run "mica ssh config --host --roots --cert-authority localhost >known_hosts"
+run mica ssh krl --out revoked.krl
+
+sshd=$(PATH="$PATH:/usr/sbin:/sbin" command -v sshd || true)
+if [ -z "$sshd" ] || ! command -v ssh >/dev/null; then
+    echo "(There is no sshd here to log in to. On Debian: apt install openssh-server)"
+else
+    chapter "SSH: a login; no password, no fingerprint to agree to"
+    ssh_port=$(free_port)
+    cat >sshd_config <<CONFIG
+ListenAddress 127.0.0.1:$ssh_port
+PidFile none
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+HostKey $work/ssh_host_key
+HostCertificate $work/ssh_host_key-cert.pub
+TrustedUserCAKeys $work/user_ca.pub
+RevokedKeys $work/revoked.krl
+CONFIG
+    run "grep -E 'Certificate|CAKeys|Revoked' sshd_config"
+    [ "$(id -u)" != 0 ] || mkdir -p /run/sshd # the package's own, which is made when sshd starts as a service
+    show "sshd -D -f sshd_config &"
+    "$sshd" -D -e -f "$work/sshd_config" 2>sshd.log &
+    pids+=($!)
+    wait_for grep -q "Server listening" sshd.log
+    login=(ssh -F none -p "$ssh_port" -i alice -o UserKnownHostsFile=known_hosts -o GlobalKnownHostsFile=/dev/null
+        -o StrictHostKeyChecking=yes -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none localhost)
+    show "ssh -i alice localhost echo hello over ssh"
+    if ! "${login[@]}" echo hello over ssh </dev/null; then
+        sed 's/^/sshd: /' sshd.log >&2
+        grep -q "account is locked" sshd.log || exit 1
+        echo "(sshd believes the certificate, but lets nobody into this account: it is locked.)"
+    fi
+
+    chapter "SSH: revoked, and refused at the next login"
+    run mica ssh revoke --key-id alice@harbour.example --provisioner-password-file provisioner-password
+    run mica ssh krl --out revoked.krl
+    show "ssh -i alice localhost echo hello over ssh"
+    if "${login[@]}" echo hello over ssh </dev/null; then
+        echo "a revoked certificate logged in" >&2
+        exit 1
+    fi
 fi
 
 chapter "What is on record, on the CA's own host"

@@ -1,9 +1,9 @@
 """docs/basic-operations.md, typed line by line into real terminals, and what comes back compared with the page.
 
 A code block of the language ``console`` is a transcript. ``<!-- terminal: NAME -->`` before it says in which terminal
-it is typed; without it, in the last one. ``$ `` begins what is typed. What stands after a question is its answer; after
-a question for a password stands nothing. ``…`` stands for any text in a line, and alone in a line for any lines. ``^C``
-ends what runs; what keeps running is ended so when its terminal is used again.
+it is typed; without it, in the last one. ``$ `` begins what is typed, and ``> `` its further lines. What stands after a
+question is its answer; after a question for a password stands nothing. ``…`` stands for any text in a line, and alone
+in a line for any lines. ``^C`` ends what runs; what keeps running is ended so when its terminal is used again.
 """
 
 import contextlib
@@ -13,12 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import pexpect
 import pytest
 
+from mica.testing.agents import SOCKET, ssh_agent
 from mica.testing.service import free_port
+from mica.testing.sshd import account, find
 
 PAGE = Path(__file__).parents[1] / "docs/basic-operations.md"
 PROMPT = "[the shell is ready]"
@@ -71,7 +74,10 @@ def read(page: str) -> list[Step]:
     for name, running, body in _BLOCK.findall(page):
         terminal = name or terminal
         for text in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-            command, *expected = text.rstrip("\n").split("\n")
+            first, *more = text.rstrip("\n").split("\n")
+            continued = list(takewhile(lambda line: line.startswith("> "), more))
+            command = "\n".join([first, *(line.removeprefix("> ") for line in continued)])
+            expected = more[len(continued) :]
             step = Step(terminal=terminal, command=command, expected=tuple(expected), keeps_running=bool(running))
             found.append(step)
     return found
@@ -130,12 +136,35 @@ class Terminal:
 
 
 @pytest.fixture
-def terminals(tmp_path: Path, tool: Callable[[str], str]) -> Iterator[Callable[[str], Terminal]]:
-    """The terminals of one person at one machine: one home, one folder to work in."""
+def programs(tmp_path: Path) -> Path:
+    """A folder with an ``ssh`` that has its files in ``$HOME``: the real one looks for its owner's home elsewhere."""
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    (tmp_path / ".ssh/config").touch(0o600)
+    files = f"Include {tmp_path}/.ssh/config\nMatch all\nUserKnownHostsFile {tmp_path}/.ssh/known_hosts\n"
+    (tmp_path / "ssh_config").write_text(f"{files}GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\n")
+    (folder := tmp_path / "programs").mkdir()
+    (folder / "ssh").write_text(f'#!/bin/sh\nexec {find("ssh")} -F {tmp_path}/ssh_config "$@"\n')
+    (folder / "ssh").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def agent() -> Iterator[Path]:
+    """The socket of an SSH agent that holds nothing."""
+    with ssh_agent() as running:
+        yield running.socket
+
+
+@pytest.fixture
+def terminals(
+    tmp_path: Path, programs: Path, agent: Path, tool: Callable[[str], str]
+) -> Iterator[Callable[[str], Terminal]]:
+    """The terminals of one person at one machine: one home, one folder to work in, one SSH agent."""
     tool("bash")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MICA", "NO_COLOR"))}
-    environment |= {"HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment |= {"HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1", "TZ": "UTC", SOCKET: str(agent)}
+    environment |= {"USER": account(), "SOURCES": str(PAGE.parents[1])}
+    environment["PATH"] = f"{programs}:{Path(sys.executable).parent}:{environment['PATH']}"
     opened: dict[str, Terminal] = {}
 
     def terminal(name: str) -> Terminal:
@@ -151,6 +180,7 @@ def terminals(tmp_path: Path, tool: Callable[[str], str]) -> Iterator[Callable[[
 
 def test_every_line_does_what_the_page_says(terminals: Callable[[str], Terminal]) -> None:
     page = re.sub(r"(localhost|\): 127\.0\.0\.1):8443", rf"\1:{free_port()}", PAGE.read_text())
+    page = page.replace("2222", str(free_port())).replace("/usr/sbin/sshd", find("sshd"))
     for step in read(page):
         said = terminals(step.terminal).type(step)
         assert step.came_back(said), f"$ {step.command}\n{said}\nbut the page says:\n" + "\n".join(step.expected)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mica.testing.sshd import find
+
 DEMO = Path(__file__).parents[1] / "examples/demo.sh"
 
 
@@ -32,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def demo(folder: Path) -> "subprocess.CompletedProcess[str]":
     """The demo has run, in a session of its own, in ``folder``."""
+    find("sshd")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
@@ -50,6 +53,8 @@ def demo(folder: Path) -> "subprocess.CompletedProcess[str]":
 def test_the_demo_passes(demo: "subprocess.CompletedProcess[str]", folder: Path) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert "hello from svc.example" in demo.stdout
+    assert demo.stdout.count("\nhello over ssh\n") == 1
+    assert demo.stderr.count("Permission denied (publickey)") == 1
     assert demo.stdout.rstrip().endswith("removed.")
     assert list(folder.iterdir()) == []
 
@@ -59,7 +64,8 @@ def test_the_demo_shows_each_command_before_what_it_does(demo: "subprocess.Compl
     for command in (
         "mica ca init", "mica ca check", "mica ca serve", "mica ca health", "mica ca bootstrap", "mica ca certificate",
         "mica certificate inspect", "curl", "mica certificate create --csr", "mica ca sign", "mica ca renew",
-        "mica ca revoke",
+        "mica ca revoke", "mica ssh certificate", "mica ssh inspect", "mica ssh config", "mica ssh krl",
+        "mica ssh revoke", "ssh -i alice",
     ):  # fmt: skip
         assert any(command in line for line in shown), command
 

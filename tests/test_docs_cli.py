@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
+from typing import Any
 
 import click
 import pytest
 
+from mica.testing.agents import RunningAgent, ssh_agent
 from mica.testing.service import free_port, served
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -38,9 +40,9 @@ mica ca token svc.example > token.txt
 openssl req -x509 -newkey rsa:2048 -nodes -keyout crl.key -out crl.crt -subj /CN=CRL
 printf '[ca]\\ndefault_ca = x\\n[x]\\ndatabase = /dev/null\\ndefault_md = sha256\\ndefault_crl_days = 1\\n' > crl.cnf
 openssl ca -gencrl -config crl.cnf -cert crl.crt -keyfile crl.key -out crl.pem
-ssh-keygen -q -t ecdsa -N '' -f ssh_ca
 ssh-keygen -q -t ecdsa -N '' -C alice@harbour.example -f id_ecdsa
-ssh-keygen -q -s ssh_ca -I alice@harbour.example -n alice -z 7 -V -1m:+16h id_ecdsa.pub
+mica ssh certificate --sign alice@harbour.example id_ecdsa.pub
+mica ssh certificate --host build1.harbour.example ssh_host_key --no-password --insecure
 mkdir -p step/config
 cp root_ca.crt intermediate_ca.crt intermediate_ca_key step
 cat > step/config/ca.json <<END
@@ -48,15 +50,22 @@ cat > step/config/ca.json <<END
  "address": "127.0.0.1:8443", "dnsNames": ["localhost"], "authority": {"provisioners": $(mica ca provisioner list)}}
 END
 """
+#: Files of its own for a command whose examples spoil them for every other.
+OWN_PREPARATION = {
+    "mica ssh revoke": "mica ssh certificate --host build2.harbour.example ssh_host_key --no-password --insecure",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A CA that runs, its folder, and a folder with one of each kind of file."""
+    """A CA that runs, its folder, and a folder with one of each kind of file; and an SSH agent."""
 
     url: str
     home: Path
+    bare: Path
+    """The folder as it was before the CA had SSH."""
     work: Path
+    agent: RunningAgent
 
     def run(self, script: str, home: Path, work: Path) -> "subprocess.CompletedProcess[str]":
         """``script`` has been run by a shell without a terminal, in ``work``; what is endless was ended when it ran."""
@@ -67,6 +76,7 @@ class World:
             "MICA_NON_INTERACTIVE": "1",
             "MICA_PROVISIONER_PASSWORD_FILE": "provisioner-password.txt",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin",
+            **self.agent.environment,
         }
         endless = any(sign in script for sign in ENDLESS)
         process = subprocess.Popen(
@@ -93,36 +103,44 @@ def _beginning(process: "subprocess.Popen[str]") -> str:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
-    world = World(f"https://localhost:{free_port()}", folder / "home", folder / "work")
-    world.work.mkdir()
-    for name, password in PASSWORDS.items():
-        (world.work / name).write_text(password)
-    founding = (
-        f"mica ca init --name 'Harbour Works' --dns localhost --address {world.url.removeprefix('https://')}"
-        " --provisioner admin --password-file ca-password.txt"
-    )
-    founded = world.run(founding, world.home, world.work)
-    assert founded.returncode == 0, founded.stderr
-    served_by = SimpleNamespace(directory=world.home, url=world.url)
-    with served(served_by, workers=1, arguments=["--password-file", str(world.work / "ca-password.txt")]):
-        prepared = world.run(f"home={world.home}\n{PREPARATION}", world.home, world.work)
-        assert prepared.returncode == 0, prepared.stderr
-        yield world
+    with ssh_agent() as agent:
+        url = f"https://localhost:{free_port()}"
+        world = World(url, folder / "home", folder / "bare", folder / "work", agent)
+        world.work.mkdir()
+        for name, password in PASSWORDS.items():
+            (world.work / name).write_text(password)
+        must(
+            world,
+            f"mica ca init --name 'Harbour Works' --dns localhost --address {url.removeprefix('https://')}"
+            " --provisioner admin --password-file ca-password.txt",
+        )
+        shutil.copytree(world.home, world.bare)
+        must(world, "mica ca enable-ssh --password-file ca-password.txt; mica ca provisioner update admin --ssh")
+        served_by: Any = SimpleNamespace(directory=world.home, url=url)
+        with served(served_by, workers=1, arguments=["--password-file", str(world.work / "ca-password.txt")]):
+            must(world, f"home={world.home}\n{PREPARATION}")
+            yield world
+
+
+def must(world: World, script: str, home: Path | None = None, work: Path | None = None) -> None:
+    """``script`` has run, and well."""
+    done = world.run(script, home or world.home, work or world.work)
+    assert done.returncode == 0, f"$ {script}\n{done.stdout}{done.stderr}"
 
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_the_examples_of_a_command_run_one_after_the_other(world: World, tmp_path: Path, path: str) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
-    shutil.copytree(world.home, home)
+    shutil.copytree(world.bare if path == "mica ca enable-ssh" else world.home, home)
     shutil.copytree(world.work, work)
+    must(world, OWN_PREPARATION.get(path, ""), home, work)
     if path == "mica ca serve":
         configuration = home / "ca.toml"
         configuration.write_text(configuration.read_text().replace(f'"{world.url[8:]}"', f'"127.0.0.1:{free_port()}"'))
     assert EXAMPLES[path]
     for example in EXAMPLES[path]:
         assert path in example
-        done = world.run(example.replace("https://ca.example:8443", world.url), home, work)
-        assert done.returncode == 0, f"$ {example}\n{done.stdout}{done.stderr}"
+        must(world, example.replace("https://ca.example:8443", world.url), home, work)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from runpy import run_path
 
 import pytest
 
 from mica.cli import table
+from mica.cli.ssh.reaching.hostmemory import Memory, Verdict
 from mica.testing.ca import TestCA
 from mica.testing.exchange import obtain, token
 from mica.testing.plugins import enable, install
@@ -44,7 +46,7 @@ SERVER = {
     "mica.ceiling", "mica.lint", "mica.registry", "mica.config", "mica.structuring", "mica.assembly", "mica.testing",
     "pluggy", "asyncio", "starlette", "uvicorn", "uvloop", "httptools", "anyio", "jwt", "cattrs", "tomlkit", "jwcrypto",
     "sqlite3", "multiprocessing", "importlib.metadata", "rich", "attrs",
-    "mica_x509signer", "mica_filekeys", "mica_storage_sqlite",
+    "mica_x509signer", "mica_sshsigner", "mica_filekeys", "mica_storage_sqlite",
 }  # fmt: skip
 #: What takes long to import; help needs none of it.
 SLOW = {
@@ -154,6 +156,18 @@ def test_what_asks_nobody_imports_nothing_that_is_slow(
 ) -> None:
     modules = imports(*arguments)
     assert found_in(modules, SERVER | SLOW | {"mica.client", "stranger"}) == set()
+
+
+def test_a_host_that_is_remembered_costs_every_ssh_nothing_that_is_slow(
+    imports: Callable[..., set[str]], tmp_path: Path
+) -> None:
+    url = "https://ca.example"
+    memory = Memory.read(tmp_path / "none/ssh/checked_hosts.json", url)
+    memory.keep("build1.example", Verdict(known=True, at=datetime.now(UTC)))
+    modules = imports("ssh", "check-host", "--ca-url", url, "build1.example")
+    assert "mica.cli.ssh.reaching.hostmemory" in modules
+    slow = (SLOW - {"json"}) | {"asyncssh", "mica.cli.ca", "mica.cli.ssh.asking"}
+    assert found_in(modules, SERVER | slow | {"mica_sshpop", "stranger"}) == set()
 
 
 def test_a_certificate_by_token_imports_no_server_and_no_plugin(

@@ -33,6 +33,7 @@ ARGUMENTS = {"context select": {"a NAME"}}
 NOT_OF_THIS = {
     # They write the file that they edit, which nobody need allow.
     **{f"ca provisioner {verb}": {"--force"} for verb in ("add", "remove", "update")},
+    "ca enable-ssh": {"--force"},
     # They refer to the whole tree, whose other commands have contexts.
     **{path: {"--context"} for path in ("completion bash", "completion zsh", "completion fish", "help")},
 }

@@ -1,7 +1,6 @@
 """Renewal that runs itself: real processes, a real CA that goes away and comes back, and certificates of seconds."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -27,41 +26,20 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from tests.daemons import LINE, CAHost, Daemon, started
 
 from mica.testing.ca import TestCA
 from mica.testing.exchange import obtain
-from mica.testing.service import Service, free_port, served
+from mica.testing.service import free_port
 
 CLAIMS = {"min_tls_cert_duration": "1s", "default_tls_cert_duration": "60s"}
-PATIENCE = 25.0
-RENEWED = re.compile(r"certificate re(new|key)ed, next in")
-LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (info   |error  ) \S")
-
-
-@dataclass
-class Host:
-    """A CA that can be sent away and called back."""
-
-    ca: TestCA
-    running: ExitStack = field(default_factory=ExitStack)
-    service: Service | None = None
-
-    def come(self) -> Service:
-        """The CA is there."""
-        if self.service is None:
-            self.service = self.running.enter_context(served(self.ca, workers=1))
-        return self.service
-
-    def leave(self) -> None:
-        self.running.close()
-        self.service = None
 
 
 @dataclass
 class Outfit:
     """A CA, and a folder of its client."""
 
-    host: Host
+    host: CAHost
     folder: Path
 
     @property
@@ -101,74 +79,26 @@ class Outfit:
     @contextmanager
     def daemon(
         self, *arguments: str, verb: str = "renew", environment: dict[str, str] | None = None
-    ) -> Iterator["Daemon"]:
+    ) -> Iterator[Daemon]:
         """``mica ca renew --daemon svc.crt svc.key``; it has planned its first renewal, or ended."""
-        log = self.folder / "daemon.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                self.command(verb, "--daemon", "svc.crt", "svc.key", "--max-backoff", "1s", *arguments),
-                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | (environment or {}),
-            )  # fmt: skip
-        daemon = Daemon(process, log)
-        try:
-            daemon.wait_until(lambda: daemon.has_ended or "first renewal in" in daemon.text)
+        command = self.command(verb, "--daemon", "svc.crt", "svc.key", "--max-backoff", "1s", *arguments)
+        with started(command, self.folder, environment) as daemon:
             yield daemon
-        finally:
-            if not daemon.has_ended:
-                process.kill()
-            process.wait()
-
-
-@dataclass
-class Daemon:
-    """The daemon, and what it has logged."""
-
-    process: "subprocess.Popen[bytes]"
-    log: Path
-
-    @property
-    def text(self) -> str:
-        return self.log.read_text()
-
-    @property
-    def has_ended(self) -> bool:
-        return self.process.poll() is not None
-
-    @property
-    def renewals(self) -> int:
-        return len(RENEWED.findall(self.text))
-
-    def wait_until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.text
-            time.sleep(0.05)
-
-    def wait_for(self, words: str, seconds: float = PATIENCE) -> None:
-        self.wait_until(lambda: words in self.text or self.has_ended, seconds)
-        assert words in self.text
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """It ends when it is told to, at once and well."""
-        self.process.send_signal(number)
-        assert self.process.wait(10) == 0, self.text
-        assert "Traceback" not in self.text
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CAHost]:
     """A CA without backdate."""
     ca = TestCA.found(tmp_path_factory.mktemp("ca"), port=free_port(), claims=CLAIMS)
     settings = ca.directory / "ca.toml"
     settings.write_text(settings.read_text().replace('type = "x509signer"', 'type = "x509signer"\nbackdate = "0s"'))
-    made = Host(ca)
+    made = CAHost(ca)
     with made.running:
         yield made
 
 
 @pytest.fixture
-def outfit(host: Host, tmp_path: Path) -> Outfit:
+def outfit(host: CAHost, tmp_path: Path) -> Outfit:
     """The CA is there, and the client has a certificate that lasts a minute."""
     made = Outfit(host, tmp_path)
     made.obtain()
@@ -266,7 +196,7 @@ def test_it_ends_at_once_while_the_ca_does_not_answer(outfit: Outfit) -> None:
                 assert time.monotonic() - began < 5
 
 
-def test_while_the_ca_is_away_it_tries_again_and_again_and_then_succeeds(host: Host, outfit: Outfit) -> None:
+def test_while_the_ca_is_away_it_tries_again_and_again_and_then_succeeds(host: CAHost, outfit: Outfit) -> None:
     before = outfit.read()
     host.leave()
     with outfit.daemon() as daemon:
@@ -301,7 +231,7 @@ def test_an_expired_certificate_ends_it_where_the_claim_says_so(outfit: Outfit) 
 
 def test_an_expired_certificate_is_renewed_by_token_where_the_claim_allows_it(tmp_path: Path) -> None:
     claims = CLAIMS | {"allow_renewal_after_expiry": True}
-    outfit = Outfit(Host(TestCA.found(tmp_path / "ca", port=free_port(), claims=claims)), tmp_path)
+    outfit = Outfit(CAHost(TestCA.found(tmp_path / "ca", port=free_port(), claims=claims)), tmp_path)
     with outfit.host.running:
         outfit.obtain("2s")
         outfit.host.leave()
@@ -363,7 +293,7 @@ def test_a_refusal_while_the_clocks_differ_does_not_end_it(outfit: Outfit) -> No
 
 
 def test_a_server_that_cannot_be_trusted_does_not_end_it(outfit: Outfit, tmp_path: Path) -> None:
-    other = Host(TestCA.found(tmp_path / "other", port=free_port()))
+    other = CAHost(TestCA.found(tmp_path / "other", port=free_port()))
     with other.running:
         url = other.come().ca.url
         with outfit.daemon("--ca-url", url) as daemon:
@@ -572,7 +502,7 @@ def nginx(program: str, outfit: Outfit, port: int) -> Iterator[str]:
 
 
 def test_a_service_is_never_without_a_valid_certificate_though_its_ca_is_away(
-    host: Host, tmp_path: Path, tool: Callable[[str], str]
+    host: CAHost, tmp_path: Path, tool: Callable[[str], str]
 ) -> None:
     """Two minutes, certificates of one: the CA is away for 12 seconds when a renewal is due, and restarts later."""
     program, port, began = tool("nginx"), free_port(), time.monotonic()

@@ -16,11 +16,13 @@ from mica.cli.shell import root
 from mica.testing.ca import TestCA
 from mica.testing.exchange import obtain
 from mica.testing.service import Service, free_port, served
+from mica.testing.sshd import HostFiles, Sshd
 
 PROJECT = Path(__file__).parents[1]
 UNITS = ["mica-ca.service", "mica-renew@nginx.service", "cert-renewer@nginx.service", "cert-renewer@nginx.timer",
-         "cert-renewer.target"]  # fmt: skip
+         "cert-renewer.target", "mica-ssh-host.service", "mica-ssh-host.timer"]  # fmt: skip
 CONTAINER, CRON = PROJECT / "examples/container", PROJECT / "examples/cron/mica-renew"
+SSH_HOST = PROJECT / "examples/cron/mica-ssh-host"
 RENDER = PROJECT / "examples/systemd/render.sh"
 _PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1  # prctl(2), Linux 6.3
 
@@ -45,7 +47,8 @@ def render(target: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
 def units(tmp_path_factory: pytest.TempPathFactory, mica: Path) -> Path:
     """The rendered units."""
     target = tmp_path_factory.mktemp("units")
-    done = render(target, MICA=str(mica), MICAPATH="/var/lib/mica", CERTS="/etc/mica/certs", PASSWORD="/etc/mica/pw")
+    paths = {"MICAPATH": "/var/lib/mica", "CERTS": "/etc/mica/certs", "PASSWORD": "/etc/mica/pw"}
+    done = render(target, MICA=str(mica), SSH_HOST=str(shutil.copy(SSH_HOST, mica.parent)), **paths)
     assert done.returncode == 0, done.stderr
     return target
 
@@ -72,7 +75,7 @@ def words_of_mica(words: list[str]) -> list[str]:
 
 def commands_in(text: str) -> Iterator[list[str]]:
     """What stands behind ``mica`` in the lines of ``text``, up to where the shell ends the command."""
-    for line in re.findall(r"(?:^|[ /;])mica ((?:ca|certificate) [a-z-]+(?: [^\n]*)?)", text, re.MULTILINE):
+    for line in re.findall(r"(?:^|[ /;])mica ((?:ca|certificate|ssh) [a-z-]+(?: [^\n]*)?)", text, re.MULTILINE):
         lexer = shlex.shlex(line.replace("\\%", "%"), posix=True, punctuation_chars="|;&>")
         lexer.whitespace_split = True
         words = list(lexer)
@@ -100,7 +103,7 @@ def test_the_rendered_units_are_complete_and_their_commands_exist(units: Path, m
     seen = []
     for unit in sorted(units.iterdir()):
         text = unit.read_text()
-        assert not re.search(r"@[A-Z]+@", text), unit
+        assert not re.search(r"@[A-Z_]+@", text), unit
         for words in commands_in(re.sub("#.*", "", text).replace(f"={mica}", " mica")):
             seen.append(words[:2])
             words_of_mica(words)
@@ -186,10 +189,101 @@ def test_the_line_for_cron_renews_what_is_due_and_is_silent(service: Service, mi
     assert "error: nginx.key: the file is empty" in run()
 
 
+@pytest.fixture
+def host(tool: Callable[[str], str], tmp_path: Path) -> HostFiles:
+    """An SSH host with a key, and a certificate that a CA of ssh-keygen's has made for it."""
+    (tmp_path / "ssh").mkdir()
+    files = HostFiles(folder=tmp_path / "ssh")
+    keygen = [tool("ssh-keygen"), "-q"]
+    for key in (files.key(), tmp_path / "ca"):
+        subprocess.run([*keygen, "-t", "ed25519", "-N", "", "-f", key], check=True)
+    public = files.key().with_name(f"{files.keys[0]}.pub")
+    subprocess.run([*keygen, "-s", tmp_path / "ca", "-I", "host", "-h", "-n", "host.example", public], check=True)
+    return files
+
+
+def keep_certified(host: HostFiles, *arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """The script has run as by cron: in no terminal, with nothing but its settings. Where the CA is, nobody knows."""
+    usual = {"MICAPATH": str(host.folder), "SSH_FOLDER": str(host.folder), "PID_FILE": str(host.folder / "sshd.pid")}
+    return subprocess.run(
+        [SSH_HOST, *arguments], env=usual | settings, cwd="/", capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL, start_new_session=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_script_for_ssh_hosts_is_plain_sh_and_says_what_it_can_be_told(host: HostFiles) -> None:
+    for shell in ("sh", "bash --posix"):
+        assert subprocess.run([*shell.split(), "-n", SSH_HOST], check=False).returncode == 0
+    head, code = SSH_HOST.read_text().split("set -eu\n")
+    settings = dict(re.findall(r"^#     ([A-Z_]+)  .*  (\S+)$", head, re.MULTILINE))
+    used = dict(re.findall(r"\$\{([A-Z_]+):?-([^}]+)\}", code))
+    assert {name: value.replace("$folder", "$SSH_FOLDER") for name, value in used.items()} == settings
+    done = keep_certified(host, "--help")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "usage: mica-ssh-host [CERTIFICATE...]\n")
+
+
+def test_a_host_without_certificates_has_nothing_to_do(host: HostFiles, mica: Path) -> None:
+    host.certificate().unlink()
+    done = keep_certified(host, MICA=str(mica), KRL="")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_that_is_no_certificate_by_its_name_is_told(host: HostFiles, mica: Path) -> None:
+    done = keep_certified(host, host.key(), MICA=str(mica), KRL="")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"mica-ssh-host: {host.key()}: the name of a host certificate ends in -cert.pub")
+
+
+def test_a_list_that_cannot_be_fetched_leaves_the_old_one_alone(host: HostFiles, mica: Path) -> None:
+    host.certificate().unlink()
+    host.krl.write_bytes(b"the old list")
+    before = sorted(host.folder.iterdir())
+    done = keep_certified(host, MICA=str(mica))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("mica-ssh-host: ")
+    assert host.krl.read_bytes() == b"the old list"
+    assert sorted(host.folder.iterdir()) == before
+
+
+def test_sshd_is_told_once_of_a_certificate_that_it_has_not_read(host: HostFiles, mica: Path) -> None:
+    """Whoever renewed it, and also while the CA does not answer."""
+
+    def run() -> None:
+        done = keep_certified(host, MICA=str(mica), KRL="")
+        assert (done.returncode, done.stdout, done.stderr.count("mica-ssh-host: ")) == (1, "", 1), done
+
+    with Sshd(host) as sshd:
+        run()
+        assert "SIGHUP" not in sshd.log
+        host.certificate().touch()
+        with sshd.reloading():
+            run()
+        run()
+        assert sshd.log.count("Received SIGHUP; restarting.") == 1
+
+
+def test_sshd_is_not_told_to_read_a_configuration_that_has_a_fault(host: HostFiles, mica: Path) -> None:
+    with Sshd(host) as sshd:
+        sshd.config.write_text(sshd.config.read_text() + "NoSuchOption yes\n")
+        host.certificate().touch()
+        done = keep_certified(host, MICA=str(mica), KRL="")
+        assert "Bad configuration option: NoSuchOption" in done.stderr
+        assert done.stderr.endswith("mica-ssh-host: sshd is not reloaded\n")
+        assert "SIGHUP" not in sshd.log
+
+
+def test_another_process_with_the_number_of_an_sshd_that_died_is_let_alone(host: HostFiles, mica: Path) -> None:
+    (host.folder / "sshd.pid").write_text(f"{os.getpid()}\n")  # SIGHUP would end it
+    host.certificate().touch()
+    done = keep_certified(host, MICA=str(mica), KRL="")
+    assert (done.returncode, done.stderr.count("mica-ssh-host: ")) == (1, 1)
+
+
 def test_every_command_in_the_recipes_and_in_the_page_exists_with_its_flags() -> None:
     found = []
-    for path in (CRON, CONTAINER / "compose.yaml", PROJECT / "docs/renewal.md"):
-        text = re.sub(r"`([^`]*)`", r"\n\1\n", path.read_text())
+    pages = (PROJECT / "docs/renewal.md", PROJECT / "docs/ssh.md")
+    for path in (CRON, SSH_HOST, CONTAINER / "compose.yaml", *pages):
+        text = re.sub(r"`([^`]*)`", r"\n\1\n", path.read_text()).replace('"$mica"', "mica")
         for words in commands_in(text.replace("renewer ca ", "mica ca ").replace("--rm ca ca ", "mica ca ")):
             found.append(words)
             words_of_mica(words)

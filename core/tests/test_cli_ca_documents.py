@@ -101,6 +101,49 @@ def test_what_cannot_be_edited_safely_is_refused() -> None:
         documents.removed(scattered, 0)
 
 
+PLUGINS = {
+    "one line": 'plugins = ["a", "b"] # these\n',
+    "many lines": 'plugins = [\n  "a", # the first\n  # and\n  "b"\n]\n',
+    "a comma at the end": 'plugins = [\n  "a",\n  "b",\n]\n',
+    "literal strings": "plugins = ['a', 'b']\n",
+    "none yet": "plugins = []\n",
+}
+SIGNER = {"type": "ssh", "user_key": "file:a"}
+
+
+@pytest.mark.parametrize("text", PLUGINS.values(), ids=PLUGINS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_plugins_that_lack_are_enabled_after_the_others(text: str, end: str) -> None:
+    whole = f'# the CA\nurl = "x"\n{text}\n# who\n{ONE}'.replace("\n", end)
+    result = documents.enabled(whole, ["b", "c", "d"])
+    before = tomllib.loads(whole)
+    assert tomllib.loads(result) == {**before, "plugins": list(dict.fromkeys([*before["plugins"], "b", "c", "d"]))}
+    assert result.count("#") == whole.count("#")
+    assert result.startswith(f'# the CA{end}url = "x"{end}plugins = [')
+    assert result.endswith(f"\n# who\n{ONE}".replace("\n", end))
+    assert documents.enabled(result, ["d", "c"]) == result
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_a_signer_stands_after_the_others_and_the_rest_is_as_it_was(text: str) -> None:
+    end = "\r\n" if "\r\n" in text else "\n"
+    whole = '# one\n[signers.x509]\ntype = "x" # the usual\n\n# two\n[x]\n'.replace("\n", end)
+    if text and not text.startswith(("url", "list", "prov")):
+        whole = f"{whole}{end}{text}"
+    result = documents.with_signer(whole, "ssh", SIGNER)
+    before = tomllib.loads(whole)
+    assert tomllib.loads(result) == {**before, "signers": {**before["signers"], "ssh": SIGNER}}
+    lines = iter(octets(result))
+    assert all(line in lines for line in octets(whole))
+    assert result.index("[signers.ssh]") < result.index("# two")
+    assert result.count("\n") == result.count(end)
+
+
+def test_signers_that_are_no_tables_are_left_alone() -> None:
+    with pytest.raises(CLIError, match="edit it by hand"):
+        documents.with_signer('signers = { x509 = { type = "x" } }\n', "ssh", SIGNER)
+
+
 _VALUES = st.recursive(
     st.text(max_size=8) | st.integers(-9, 9) | st.booleans(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=4), inner, max_size=3),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pexpect  # type: ignore[import-untyped]
+import pexpect
 import pytest
 from jwcrypto import jwe as jwcrypto_jwe
 from jwcrypto import jwk as jwcrypto_jwk
@@ -168,6 +168,14 @@ def operator(ca: TestCA, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 @pytest.fixture
+def ssh_operator(tmp_path: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """At the host of a CA that signs SSH certificates as well."""
+    operator.file = TestCA.found(tmp_path / "ssh", ssh=True).directory / "ca.toml"
+    monkeypatch.setenv("MICAPATH", str(operator.file.parent))
+    return operator
+
+
+@pytest.fixture
 def commented(operator: Operator) -> Operator:
     operator.text = COMMENTED
     return operator
@@ -239,6 +247,51 @@ def test_claims_are_flags(operator: Operator, public_key: Path) -> None:
         "allow_renewal_after_expiry": True,
         "disable_smallstep_extensions": False,
     }
+
+
+@pytest.mark.parametrize("cert_type", ["user", "host"])
+def test_the_durations_of_ssh_certificates_are_flags(operator: Operator, public_key: Path, cert_type: str) -> None:
+    operator.done(
+        "add", "ops", "--public-key", str(public_key), "--ssh",
+        f"--ssh-{cert_type}-min-dur", "10m", f"--ssh-{cert_type}-max-dur=2d", f"--ssh-{cert_type}-default-dur", "1d",
+    )  # fmt: skip
+    assert operator.table("ops")["claims"] == {
+        f"min_{cert_type}_ssh_cert_duration": "10m",
+        f"max_{cert_type}_ssh_cert_duration": "2d",
+        f"default_{cert_type}_ssh_cert_duration": "1d",
+        "enable_ssh_ca": True,
+    }
+    said = operator.failed("update", "ops", f"--ssh-{cert_type}-max-dur", "1h")
+    assert f"max_{cert_type}_ssh_cert_duration (1h0m0s) must hold" in said
+
+
+def test_a_new_provisioner_may_order_ssh_certificates_where_the_ca_signs_them(
+    ssh_operator: Operator, password: Path
+) -> None:
+    create = ("--create", "--password-file", str(password))
+    ssh_operator.done("add", "ops", *create)
+    ssh_operator.done("add", "web", *create, "--no-ssh", "--x509-max-dur", "48h")
+    ssh_operator.done("add", "hosts", "--type", "SSHPOP")
+    assert ssh_operator.table("ops")["claims"] == {"enable_ssh_ca": True}
+    assert ssh_operator.table("web")["claims"] == {"enable_ssh_ca": False, "max_tls_cert_duration": "48h"}
+    assert ssh_operator.table("hosts") == {"type": "sshpop", "name": "hosts", "claims": {"enable_ssh_ca": True}}
+    ssh_operator.done("update", "ops", "--no-ssh")
+    assert ssh_operator.table("ops")["claims"] == {"enable_ssh_ca": False}
+
+
+def test_whoever_allows_ssh_where_nothing_signs_it_is_told_what_lacks(operator: Operator) -> None:
+    assert "mica ca enable-ssh" in operator.done("update", "admin", "--ssh").err
+    assert "warning" not in operator.done("update", "admin", "--no-ssh").err
+
+
+def test_whoever_allows_ssh_where_it_is_signed_is_not_warned(ssh_operator: Operator) -> None:
+    ssh_operator.done("update", "admin", "--no-ssh")
+    assert "warning" not in ssh_operator.done("update", "admin", "--ssh").err
+
+
+def test_a_new_provisioner_of_a_ca_without_ssh_says_nothing_of_it(operator: Operator, public_key: Path) -> None:
+    operator.done("add", "ops", "--public-key", str(public_key))
+    assert "claims" not in operator.table("ops")
 
 
 def test_the_password_is_asked_for_twice(operator: Operator) -> None:

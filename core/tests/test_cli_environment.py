@@ -25,7 +25,9 @@ COMMAND_LINE_ONLY = {
     "ca provisioner update": {"--name"},
     "ca certs list": {
         "--name", "--subject", "--provisioner", "--status", "--expires-within", "--serial", "--limit", "--all",
+        "--kind",
     },
+    "ca certs show": {"--kind"},
 }  # fmt: skip
 #: What a file may not say, for it belongs to one context and profile itself.
 NO_DEFAULTS = ("--context", "--authority", "--profile")

@@ -226,6 +226,16 @@ def test_a_stream_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
 
 
+def test_stdout_can_be_named_also_where_it_is_a_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    name = Path(f"/dev/fd/{writing}")
+    files.settle([name], force=False)
+    files.write_all([(name, b"new", 0o600)])
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        assert pipe.read() == b"new"
+
+
 def test_nothing_is_replaced_when_one_of_several_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("old")
     with pytest.raises(FileProblem, match="no/crt: cannot be written: no such file"):

@@ -232,5 +232,8 @@ read_key({name!r}, None)
 print(*sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    plugins = {"mica_filekeys", "mica_jwk", "mica_x509signer", "mica_storage_sqlite", "mica_certtool", "jwcrypto"}
+    plugins = {
+        "mica_filekeys", "mica_jwk", "mica_x509signer", "mica_sshsigner", "mica_storage_sqlite", "mica_certtool",
+        "jwcrypto",
+    }  # fmt: skip
     assert set(result.stdout.split()) & plugins == imported

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from core.tests.keygen import Keygen, blob_of, damaged, security_key
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from mica.krlserials import decode_bitmap, decode_list, decode_range, encode_ser
 from mica.sshcert import SSHCertificate
 from mica.sshkeys import SSHPublicKey
 from mica.sshwire import MAX_UINT64, MalformedSSH, Reader, mpint, string, text, uint32, uint64
+from mica.testing.keygen import Keygen, blob_of, damaged, security_key
 
 NOW = datetime(2031, 3, 14, 9, 26, 53, tzinfo=UTC)
 KEY = SSHPublicKey.of(ed25519.Ed25519PrivateKey.generate().public_key())

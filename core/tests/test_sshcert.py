@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.tests.keygen import ALL_KEYS, KEY_OPTIONS, Keygen, blob_of, damaged, security_key
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import SSHCertificateBuilder, SSHCertificateType
 from hypothesis import given, settings
@@ -19,6 +18,7 @@ from mica.sshcert import CERTIFICATE_TYPES, CertType, SSHCertificate, TBSSSHCert
 from mica.sshkeys import KeyLine, SSHPublicKey
 from mica.sshsignatures import BadSignature
 from mica.sshwire import MAX_UINT64, MalformedSSH, mpint, string, text, uint32, uint64
+from mica.testing.keygen import ALL_KEYS, KEY_OPTIONS, Keygen, blob_of, damaged, security_key
 
 BEGIN = datetime(2031, 3, 14, 9, 25, 53, tzinfo=UTC)
 USER_EXTENSIONS = (

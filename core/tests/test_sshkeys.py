@@ -5,7 +5,6 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from core.tests.keygen import ALL_KEYS, KEY_OPTIONS, SECURITY_KEYS, Keygen, blob_of, damaged, security_key
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from hypothesis import given
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from mica.sshkeys import KeyLine, SSHPublicKey, fingerprint
 from mica.sshwire import MalformedSSH, Reader, mpint, string, text
+from mica.testing.keygen import ALL_KEYS, KEY_OPTIONS, SECURITY_KEYS, Keygen, blob_of, damaged, security_key
 
 ED25519 = SSHPublicKey.of(ed25519.Ed25519PrivateKey.generate().public_key())
 KEYS = (

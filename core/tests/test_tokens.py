@@ -111,6 +111,10 @@ def test_a_minute_of_leeway_is_given() -> None:
         ("https://ca.example/sign", Operation.X509_SIGN),
         ("https://CA.example:9000/1.0/renew", Operation.X509_RENEW),
         ("https://[::1]:8443/1.0/revoke", Operation.X509_REVOKE),
+        ("https://ca.example/1.0/ssh/sign", Operation.SSH_SIGN),
+        ("https://ca.example/ssh/renew", Operation.SSH_RENEW),
+        ("https://ca.example:8443/1.0/ssh/rekey", Operation.SSH_REKEY),
+        ("https://ca.example/ssh/revoke", Operation.SSH_REVOKE),
         (["https://elsewhere.example/sign", "https://10.0.0.1:8443/sign"], Operation.X509_SIGN),
     ],
 )
@@ -122,7 +126,7 @@ def test_an_audience_of_ours_selects_its_operation(audience: Any, operation: Ope
     "audience",
     [
         None, "", [], 7, [7], {}, "step-certificate-authority", "https://ca.example:1/sign", "http://ca.example/sign",
-        "https://ca.example/1.0/ssh/sign", "https://ca.example/sign/", "https://ca.example//sign",
+        "https://ca.example/1.0/ssh", "https://ca.example/sign/", "https://ca.example//sign",
         "https://ca.example/1.0/1.0/sign", "https://ca.example/sign?x", "https://ca.example/sign#x5c/edge",
         "https://user@ca.example/sign", "https://ca.example.evil.example/sign", "https://evil.example/sign",
         "https://ca.example\t/sign", " https://ca.example/sign", "https://ca.example:port/sign", "//ca.example/sign",

@@ -25,6 +25,7 @@ IMPORTERS = {
     "idna": {"names.py"},
     "sqlite3": set(),
     "jwcrypto": {"jwe.py"},
+    "asyncssh": {"cli/ssh/agentlink.py"},
 }
 #: What plugins may import of mica besides the names in ``mica.__all__``.
 PUBLISHED_MODULES = {
@@ -39,7 +40,12 @@ PUBLISHED_MODULES = {
     "mica.jwk",
     "mica.keyfiles",
     "mica.keyrules",
+    "mica.krl",
     "mica.names",
+    "mica.principals",
+    "mica.sshcert",
+    "mica.sshkeys",
+    "mica.sshsignatures",
     "mica.tokens",
 }
 
@@ -126,6 +132,12 @@ def test_the_system_is_asked_for_the_time_in_one_place() -> None:
 def test_every_published_name_can_be_imported() -> None:
     for name in mica.__all__:
         assert getattr(mica, name) is not None
+
+
+def test_what_a_type_checker_sees_of_mica_is_what_there_is() -> None:
+    (checked,) = [node for node in ast.parse((CORE / "__init__.py").read_text()).body if isinstance(node, ast.If)]
+    imported = [name.asname for node in checked.body if isinstance(node, ast.ImportFrom) for name in node.names]
+    assert sorted(["__version__", *map(str, imported)]) == sorted(mica.__all__)
 
 
 def test_every_public_function_and_class_says_what_is_true_afterwards() -> None:

@@ -333,7 +333,7 @@ def test_an_autocert_pod_boots_and_renews(service: Service, tmp_path: Path) -> N
     check_certificates(call(service, "POST", "/renew", credential=pod, bare=True))
 
 
-@pytest.mark.parametrize("path", ["/admin/admins", "/crl", "/ssh/roots", "/acme/x/directory", "/health/", "/nothing"])
+@pytest.mark.parametrize("path", ["/admin/admins", "/crl", "/acme/x/directory", "/health/", "/nothing"])
 def test_what_is_not_offered_is_plainly_not_found(service: Service, path: str) -> None:
     answer = call(service, "GET", path)
     assert (answer.status, answer.body) == (404, b"404 page not found\n")

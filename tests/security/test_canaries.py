@@ -16,12 +16,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
 
 from mica.foundation import INTERMEDIATE_KEY
+from mica.keyfiles import PrivateKey, dump_private_key, generate
+from mica.sshkeys import SSHPublicKey
 from mica.testing.ca import TestCA
-from mica.testing.service import Service, served
+from mica.testing.service import Service, free_port, served
 
 
 @dataclass
@@ -60,22 +62,33 @@ class Canaries:
 
 
 @pytest.fixture
+def ca(tmp_path: Path) -> TestCA:
+    """A CA with SSH."""
+    return TestCA.found(tmp_path / "ca", port=free_port(), ssh=True)
+
+
+def keys_of(ca: TestCA) -> dict[Path, PrivateKey]:
+    """What the CA signs with, by file."""
+    return {INTERMEDIATE_KEY: ca.intermediate.key, **{each.path: each.key for each in ca.ssh_keys.values()}}
+
+
+@pytest.fixture
 def canaries(ca: TestCA) -> Canaries:
     """The keys of ``ca`` are among them already."""
     canaries = Canaries()
     canaries.add_key("provisioner's key", ca.provisioner_key)
-    assert isinstance(ca.intermediate.key, ec.EllipticCurvePrivateKey)
-    canaries.add_key("CA key", ca.intermediate.key)
+    for path, key in keys_of(ca).items():
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        canaries.add_key(str(path), key)
     return canaries
 
 
 @pytest.fixture
 def password_file(ca: TestCA, canaries: Canaries, tmp_path: Path) -> Path:
-    """The CA key is encrypted with the password in this file."""
+    """The CA's keys, those of SSH included, are encrypted with the password in this file."""
     password = canaries.new("CA password")
-    encryption = BestAvailableEncryption(password.encode())
-    pem = ca.intermediate.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-    (ca.directory / INTERMEDIATE_KEY).write_bytes(pem)
+    for file, key in keys_of(ca).items():
+        (ca.directory / file).write_bytes(dump_private_key(key, password.encode()))
     path = tmp_path / "password"
     path.write_text(f"{password}\n")
     return path
@@ -129,6 +142,45 @@ def requests(ca: TestCA, canaries: Canaries) -> Iterator[tuple[str, bytes]]:
     yield f"GET /\x1b{new('broken target')} HTTP/1.1\r\nHost: localhost\r\n", b""
 
 
+def ssh_requests(ca: TestCA, canaries: Canaries) -> Iterator[tuple[str, bytes]]:
+    """The same for SSH; what a certificate holds, and what a log tells of one, is no secret."""
+    new, add = canaries.new, canaries.add_token
+    post = "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    key = base64.b64encode(SSHPublicKey.of(generate("Ed25519").public_key()).blob).decode()
+    evil = "a\x1b[2J\r\nlevel=error \u202e\u2028\x9b"
+    token = add("SSH token", ca.ssh_token("alice", "user", ["alice"], secret=new("SSH claim")))
+    order = {"publicKey": key, "ott": token, "comment": new("unknown member of SSH")}
+    for _ in range(2):  # it is granted, then refused
+        yield post.format("/ssh/sign"), json.dumps(order).encode()
+    tokens = {
+        "an SSH key id": ca.ssh_token(evil), "SSH principals": ca.ssh_token("alice", "user", [evil]),
+        "an SSH type": ca.ssh_token("alice", evil), "an SSH validity": ca.token(
+            "alice", "/ssh/sign", step={"ssh": {"validAfter": evil}}
+        ),
+        "two kinds": ca.token(evil, "/ssh/sign", step={"ssh": evil}),
+    }  # fmt: skip
+    for where, ott in tokens.items():
+        yield post.format("/ssh/sign"), json.dumps({"publicKey": key, "ott": add(where, ott)}).encode()
+    fresh = add("SSH token to be refused", ca.ssh_token("alice", "user", ["alice"]))
+    for member, value in {
+        "publicKey": new("no SSH key"), "addUserPublicKey": new("no SSH key of an account"), "ott": new("no SSH token"),
+        "certType": evil, "principals": [evil], "validAfter": evil,
+    }.items():  # fmt: skip
+        yield post.format("/ssh/sign"), json.dumps({"publicKey": key, "ott": fresh, member: value}).encode()
+    forged = add("forged SSHPOP token", ca.token("7", "/ssh/renew#sshpop/sshpop", iss="sshpop", x=new("SSHPOP claim")))
+    for path in ("/ssh/renew", "/ssh/rekey", "/ssh/revoke"):
+        yield post.format(path), json.dumps({"ott": forged, "publicKey": key, "serial": "7", "passive": True}).encode()
+    ending = add("SSH revocation token", ca.token("7", "/ssh/revoke"))
+    for named in ({"serial": "7"}, {"serial": "8"}, {"keyID": evil}, {"serial": evil}):
+        body = {"ott": ending, "passive": True, "reason": evil, **named}
+        yield post.format(f"/ssh/revoke?ott={new(f'SSH query {named!a}')}"), json.dumps(body).encode()
+    asked = {"type": "host", "principal": evil, "token": new("token of a question about a host")}
+    yield post.format("/ssh/check-host"), json.dumps(asked).encode()
+    yield post.format("/ssh/config"), json.dumps({"type": "user", "data": {"StepPath": evil}}).encode()
+    yield post.format("/ssh/config/" + "%1b%5b2J"), json.dumps({"type": evil}).encode()
+    yield post.format("/ssh/bastion"), json.dumps({"user": new("user of a bastion"), "hostname": "x"}).encode()
+
+
 def answer(client: Any, head: str, body: bytes) -> bytes:
     """All that the service says to one request on a connection of its own."""
     data, received = head.encode("latin-1") + f"Content-Length: {len(body)}\r\n\r\n".encode() + body, b""
@@ -161,7 +213,8 @@ def test_no_secret_is_in_anything_that_the_service_writes(
 ) -> None:
     with served(ca, arguments=["--password-file", str(password_file), "--log-format", form]) as service:
         client = make_client(service)
-        answers = [answer(client, head, body) for head, body in requests(ca, canaries)]
+        asked = [*requests(ca, canaries), *ssh_requests(ca, canaries)]
+        answers = [answer(client, head, body) for head, body in asked]
         processes = process_list(service)
     statuses = [int(each.split(b" ", 2)[1]) for each in answers if each]
     assert {200, 201, 400, 401, 403, 413, 431} <= set(statuses)
@@ -184,6 +237,8 @@ def test_a_wrong_password_is_not_repeated(ca: TestCA, canaries: Canaries, passwo
     command = [sys.executable, "-m", "mica.cli", "ca", "serve", str(ca.directory / "ca.toml")]
     run = subprocess.run([*command, "--password-file", password_file], capture_output=True, timeout=60, check=False)
     assert (run.returncode, run.stdout) == (1, b"")
-    assert len([line for line in run.stderr.splitlines() if not line.startswith((b"error: ", b"hint: "))]) == 1
-    assert b"password" in run.stderr and str(INTERMEDIATE_KEY).encode() in run.stderr
+    lines = [line for line in run.stderr.splitlines() if not line.startswith((b"error: ", b"hint: "))]
+    assert len(lines) == len(keys_of(ca))
+    assert all(b"password" in line for line in lines)
+    assert all(str(path).encode() in run.stderr for path in keys_of(ca))
     assert not canaries.in_(run.stderr)

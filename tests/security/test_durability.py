@@ -1,11 +1,13 @@
 """What a client was told is on record, whatever becomes of the processes: they are killed at any moment."""
 
+import base64
 import os
 import random
 import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -19,14 +21,26 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from mica.client import sshpoptoken
 from mica.clock import system_clock
+from mica.keyfiles import generate
 from mica.records import Found
+from mica.sshcert import SSHCertificate
+from mica.sshkeys import SSHPublicKey
 from mica.testing.ca import TestCA
-from mica.testing.service import Service, served
+from mica.testing.service import Service, free_port, served
 
-ROUNDS = 20
+ROUNDS = 12
 #: So many clients order and revoke, and one more renews and revokes with its certificates.
 CLIENTS = 4
+SSH_KEY = generate("EC-P256")
+PUBLIC_KEY = base64.b64encode(SSHPublicKey.of(SSH_KEY.public_key()).blob).decode()
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> TestCA:
+    """A CA with SSH."""
+    return TestCA.found(tmp_path / "ca", port=free_port(), ssh=True)
 
 
 @dataclass
@@ -48,6 +62,14 @@ class Load:
     """The certificates whose revocation was acknowledged."""
     renewed: list[str] = field(default_factory=list)
     """The certificates that arrived in answer to a renewal."""
+    accounts: list[tuple[str, str]] = field(default_factory=list)
+    """Account and token of every order of a user's SSH certificate, and of the one that makes the account."""
+    pairs: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """By account: the SSH certificates that arrived, which belong together."""
+    continued: list[SSHCertificate] = field(default_factory=list)
+    """The hosts' certificates that arrived in answer to a renewal."""
+    ended: list[SSHCertificate] = field(default_factory=list)
+    """The hosts' certificates whose revocation was acknowledged."""
     surprises: list[Exception] = field(default_factory=list)
     """What met a client otherwise than that the connection broke."""
 
@@ -55,7 +77,7 @@ class Load:
     def running(self) -> Iterator[None]:
         """The clients work; at the end, when the service has fallen, they have stopped."""
         stop = Event()
-        work = [*[self._order_and_revoke] * CLIENTS, self._renew_and_revoke]
+        work = [*[self._order_and_revoke] * CLIENTS, self._renew_and_revoke, self._order_ssh, self._renew_ssh]
         threads = [Thread(target=self._until_it_falls, args=(each, stop)) for each in work]
         for thread in threads:
             thread.start()
@@ -95,6 +117,37 @@ class Load:
                 self._acknowledge(self.client.ask(connection, "POST", "/revoke", body), certificate)
             certificate = answer["crt"]
 
+    def _order_ssh(self, stop: Event) -> None:
+        with closing(self.client.connect()) as connection:
+            while not stop.is_set():
+                account = f"u{uuid4().hex[:20]}"
+                token = self.client.ca.ssh_token(account, "user", [account])
+                self.accounts.append((account, token))
+                answer = self._ask(connection, "/ssh/sign", account_order(token))
+                self.pairs[account] = base64.b64decode(answer["crt"]), base64.b64decode(answer["addUserCrt"])
+
+    def _renew_ssh(self, stop: Event) -> None:
+        with closing(self.client.connect()) as connection:
+            name = f"{uuid4().hex}.example"
+            token = self.client.ca.ssh_token(name, "host", [name])
+            certificate = decoded(self._ask(connection, "/ssh/sign", {"publicKey": PUBLIC_KEY, "ott": token}))
+            while not stop.is_set():
+                old, body = certificate, {"ott": held(self.client.ca, certificate, "/ssh/renew")}
+                certificate = decoded(self._ask(connection, "/ssh/renew", body))
+                self.continued.append(certificate)
+                ending = {
+                    "serial": str(old.tbs.serial),
+                    "passive": True,
+                    "ott": held(self.client.ca, old, "/ssh/revoke"),
+                }
+                assert self._ask(connection, "/ssh/revoke", ending) == {"status": "ok"}
+                self.ended.append(old)
+
+    def _ask(self, connection: HTTPSConnection, path: str, body: dict[str, Any]) -> Any:
+        status, answer = self.client.ask(connection, "POST", path, body)
+        assert status in (200, 201), answer
+        return answer
+
     def _order(self, connection: HTTPSConnection) -> str:
         name = f"{uuid4().hex}.example"
         token = self.client.ca.token(name)
@@ -105,6 +158,22 @@ class Load:
     def _acknowledge(self, answer: tuple[int, Any], certificate: str) -> None:
         assert answer == (200, {"status": "ok"})
         self.revoked.append(certificate)
+
+
+def account_order(token: str) -> dict[str, Any]:
+    """The body of an order of two SSH certificates, a user's and the one that makes the account."""
+    return {"publicKey": PUBLIC_KEY, "addUserPublicKey": PUBLIC_KEY, "ott": token}
+
+
+def decoded(answer: Any) -> SSHCertificate:
+    """The SSH certificate in an answer."""
+    return SSHCertificate.decode(base64.b64decode(answer["crt"]))
+
+
+def held(ca: TestCA, certificate: SSHCertificate, path: str) -> str:
+    """A token by which the holder of an SSH certificate orders what is done at ``path``."""
+    serial = str(certificate.tbs.serial)
+    return sshpoptoken.make(f"{ca.url}/1.0{path}", "sshpop", certificate, SSH_KEY, serial, system_clock())
 
 
 def kill(service: Service) -> None:
@@ -130,6 +199,12 @@ def use_up(client: Any, load: Load) -> None:
         for certificate, body in load.revocations:
             status, answer = client.ask(connection, "POST", "/revoke", body)
             assert status == 401 if certificate in load.revoked else status in (200, 401), answer
+        for account, token in load.accounts:
+            status, answer = client.ask(connection, "POST", "/ssh/sign", account_order(token))
+            assert status == 401 if account in load.pairs else status in (201, 401), answer
+        for ended in load.ended[-5:]:
+            body = {"ott": held(client.ca, ended, "/ssh/renew")}
+            assert client.ask(connection, "POST", "/ssh/renew", body)[0] == 401
 
 
 def is_true(load: Load, found: dict[str, list[Found]]) -> None:
@@ -144,6 +219,14 @@ def is_true(load: Load, found: dict[str, list[Found]]) -> None:
         assert everything[der(pem)].issuance.replaces is not None
     for pem in [*load.revoked, *(certificate for certificate, _ in load.revocations)]:
         assert everything[der(pem)].revocation is not None
+    makers = Counter(row.issuance.subject for row in found.get("provisioner", ()))
+    for account, _ in load.accounts:
+        # Two certificates for one token, or none: never one without the other.
+        assert (len(found.get(account, ())), makers[f"{account}-provisioner"]) == (1, 1)
+    for blob in [blob for pair in load.pairs.values() for blob in pair]:
+        assert blob in everything
+    assert all(everything[each.blob].issuance.replaces is not None for each in load.continued)
+    assert all(everything[each.blob].revocation is not None for each in load.ended)
 
 
 def verify(client: Any, before: Load, recorded: Any) -> None:
@@ -156,7 +239,7 @@ def verify(client: Any, before: Load, recorded: Any) -> None:
 def wait_for(load: Load) -> None:
     """Certificates have arrived, renewed ones too, and revocations were acknowledged."""
     deadline = time.monotonic() + 20
-    while not (load.received and load.revoked and load.renewed):
+    while not (load.received and load.revoked and load.renewed and load.pairs and load.ended):
         assert time.monotonic() < deadline and not load.surprises, load.surprises
         time.sleep(0.001)
 
@@ -238,14 +321,20 @@ def test_the_disk_has_it_before_the_client_is_told(
     with served(ca, workers=1) as service, closing(make_client(service).connect()) as plain:
         client = make_client(service)
         certificate = client.sign(plain, "svc.example")
+        order = {"publicKey": PUBLIC_KEY, "ott": ca.ssh_token("web.example", "host", ["web.example"])}
+        host = decoded(client.ask(plain, "POST", "/ssh/sign", order)[1])
+        ending = {"serial": str(host.tbs.serial), "passive": True}
         with closing(client.connect(certificate)) as identified:
             client.ask(identified, "GET", "/health")
             asked = [
                 (plain, "POST", "/sign", client.order("other.example")),
                 (identified, "POST", "/renew", None),
                 (plain, "POST", "/revoke", client.revocation(certificate)),
+                (plain, "POST", "/ssh/sign", account_order(ca.ssh_token("alice", "user", ["alice"]))),
+                (plain, "POST", "/ssh/renew", {"ott": held(ca, host, "/ssh/renew")}),
+                (plain, "POST", "/ssh/revoke", ending | {"ott": held(ca, host, "/ssh/revoke")}),
             ]
             with traced(strace, service.workers()[0], output):
                 for request in asked:
                     assert client.ask(*request)[0] in (200, 201)
-    assert re.fullmatch("(w+bea+){3}", events(output.read_text())), output.read_text()
+    assert re.fullmatch("(w+bea+){6}", events(output.read_text())), output.read_text()

@@ -1,13 +1,17 @@
-"""Every provisioner × operation × route × audience. Only what is declared is served.
+"""Every provisioner × operation × route × audience, X.509 and SSH. Only what is declared, and meant, is served.
 
 The provisioners of type ``keyed`` are careless: they look at no audience, and grant whatever they are asked for.
 """
 
+import asyncio
+import base64
 import dataclasses
+import importlib.util
 import json
+import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from http.client import HTTPSConnection
 from itertools import product
@@ -18,58 +22,93 @@ from uuid import uuid4
 import jwt
 import pytest
 from cryptography import x509
+from tests.security import direct
+from tests.security.sshorders import held, host, order
 
 from mica import audiences, hookimpl
 from mica.authority import Authority
 from mica.authorization import PERMITS
 from mica.client import renewtoken
 from mica.clock import system_clock
-from mica.errors import MicaError, Refused, Unauthorized
-from mica.grants import CSRNames, Exactly, Grant, OneTime, Operation, Renew, Reusable, Revoke, SignX509
+from mica.errors import MalformedRequest, MicaError, Refused, Unauthorized
+from mica.grants import (
+    AddUser,
+    CSRNames,
+    Exactly,
+    Grant,
+    OneTime,
+    Operation,
+    Permit,
+    Renew,
+    RenewSSH,
+    Reusable,
+    Revoke,
+    RevokeHeld,
+    RevokeKeyId,
+    SignSSH,
+    SignX509,
+    Within,
+)
 from mica.issuance import sign_token
 from mica.keyfiles import generate
 from mica.names import dns
-from mica.records import CertificateKind, ProvisionerRef
+from mica.records import CertificateKind, ProvisionerRef, Query
 from mica.renewal import renew
-from mica.requests import RenewRequest, RevokeRequest, SignRequest
+from mica.requests import RenewRequest, RevokeRequest, SignRequest, SSHRenewRequest, SSHRevokeRequest
 from mica.revocation import revoke_by_token
 from mica.roles import kind
+from mica.sshcert import CertType, SSHCertificate
+from mica.sshissuance import sign_ssh_token
+from mica.sshissuers import id_of
+from mica.sshkeys import SSHPublicKey
+from mica.sshrenewal import renew_ssh
+from mica.sshrevocation import revoke_ssh
 from mica.testing.ca import TestCA, csr, csr_pem
 from mica.testing.exchange import Answer, ask, keep, obtain
 from mica.testing.exchange import token as make_token
 from mica.testing.plugins import append, enable, install
 from mica.testing.service import Service, free_port, served
+from mica.web.app import Application, create_app
 
 KEYED = Path(__file__).parents[1] / "strangers/keyed.py"
 PASSWORD = "not much of a secret, but a long one"
-SIGN, RENEW, REKEY, REVOKE = Operation
+SIGN, RENEW, REKEY, REVOKE, SSH_SIGN, SSH_RENEW, SSH_REKEY, SSH_REVOKE = Operation
 #: Every provisioner of the CA, and what it declares.
 DECLARED: dict[str, frozenset[Operation]] = {
-    "admin": frozenset(Operation),
+    "admin": frozenset(Operation) - {SSH_RENEW, SSH_REKEY},
+    "sshpop": frozenset({SSH_RENEW, SSH_REKEY, SSH_REVOKE}),
     "everything": frozenset(Operation),
     "nothing": frozenset(),
     **{f"only {operation}": frozenset({operation}) for operation in Operation},
     **{f"all but {operation}": frozenset(Operation) - {operation} for operation in Operation},
 }
+CAREFUL = ("admin", "sshpop")
 #: Every path at which something can be ordered, and what is ordered there.
-ROUTES = {"/sign": SIGN, "/renew": RENEW, "/re-sign": RENEW, "/rekey": REKEY, "/revoke": REVOKE}
+ROUTES = {
+    "/sign": SIGN, "/renew": RENEW, "/re-sign": RENEW, "/rekey": REKEY, "/revoke": REVOKE,
+    "/ssh/sign": SSH_SIGN, "/sign-ssh": SSH_SIGN, "/ssh/renew": SSH_RENEW, "/ssh/rekey": SSH_REKEY,
+    "/ssh/revoke": SSH_REVOKE,
+}  # fmt: skip
 AUDIENCES = [
-    "/sign", "/renew", "/re-sign", "/rekey", "/revoke", "/ssh/sign", "/ssh/renew", "/ssh/rekey", "/ssh/revoke",
-    "/health", "/", "/x509-sign", "/admin/admins", "/acme/new-order",
+    "/sign", "/renew", "/re-sign", "/rekey", "/revoke", "/ssh/sign", "/sign-ssh", "/ssh/renew", "/ssh/rekey",
+    "/ssh/revoke", "/health", "/", "/x509-sign", "/admin/admins", "/acme/new-order",
 ]  # fmt: skip
 NAME = "svc.example"
 KEY = generate("EC-P256")
 CSR = csr_pem(NAME, key=KEY)
+SSH_KEY = base64.b64encode(SSHPublicKey.of(KEY.public_key()).blob).decode()
+#: What a token of ``admin`` says of SSH; without it, it is about X.509.
+STEP = {"step": {"ssh": {"certType": "host", "principals": [NAME]}}}
 
 
 @pytest.fixture(scope="module")
 def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
-    ca = TestCA.found(tmp_path_factory.mktemp("ca"), port=free_port())
+    ca = TestCA.found(tmp_path_factory.mktemp("ca"), port=free_port(), ssh=True)
     enable(ca, "keyed")
     for name, operations in DECLARED.items():
-        if name != "admin":
+        if name not in CAREFUL:
             listed = ", ".join(f'"{operation}"' for operation in sorted(operations))
-            table = f'\n[[provisioners]]\ntype = "keyed"\nname = "{name}"\n'
+            table = f'\n[[provisioners]]\ntype = "keyed"\nname = "{name}"\nclaims = {{ enable_ssh_ca = true }}\n'
             append(ca, table + f'password = "{PASSWORD}"\noperations = [{listed}]\n')
     return ca
 
@@ -88,17 +127,148 @@ def connection(service: Service) -> Iterator[HTTPSConnection]:
         yield connection
 
 
-def post(connection: HTTPSConnection, path: str, ott: str, serial: str) -> Answer:
-    """The order that suits the path, with the token in every place where one could stand."""
-    body = json.dumps({"csr": CSR, "ott": ott, "serial": serial, "passive": True})
-    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {ott}"}
-    connection.request("POST", path, body, headers)
+@asynccontextmanager
+async def started(ca: TestCA, plugins: Mapping[str, object]) -> AsyncIterator[Authority]:
+    """``ca`` in this process."""
+    ca.clock.moment = system_clock()
+    authority = ca.authority(plugins)
+    await authority.start()
+    try:
+        yield authority
+    finally:
+        await authority.aclose()
+
+
+@pytest.fixture(scope="module")
+def keyed() -> object:
+    """The stranger's plugin, as a module."""
+    spec = importlib.util.spec_from_file_location("keyed", KEYED)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """One order: by whom, where, with a token for what, and whether it is to be served."""
+
+    provisioner: str
+    path: str
+    audience: str
+    claims: Mapping[str, Any]
+    served: bool
+
+    def token(self, ca: TestCA, certificate: SSHCertificate, subject: str) -> str:
+        """A good token of the provisioner, for the audience."""
+        if self.provisioner == "admin":
+            return ca.token(subject, self.audience, sans=[NAME], **self.claims)
+        if self.provisioner == "sshpop":
+            return held(ca, certificate, KEY, self.audience.removeprefix("/1.0"))
+        payload = {
+            "iss": self.provisioner, "sub": subject, "aud": ca.url + self.audience, "exp": int(time.time()) + 60,
+            "jti": uuid4().hex, "sans": [NAME], **self.claims,
+        }  # fmt: skip
+        header = {"sshpop": base64.b64encode(certificate.blob).decode()}
+        return jwt.encode(payload, PASSWORD, "HS256", header)
+
+    @property
+    def operation(self) -> Operation:
+        """What the path is for."""
+        return ROUTES[self.path.removeprefix("/1.0")]
+
+
+def cases(provisioner: str) -> Iterator[Case]:
+    """Every order of the provisioner. Those who look at no audience are asked with half of the ways to write them."""
+    versions = product(("", "/1.0"), repeat=2) if provisioner in CAREFUL else (("", "/1.0"), ("/1.0", ""))
+    for (prefix, version), route, audience in product(versions, ROUTES, AUDIENCES):
+        for claims in ({}, STEP) if provisioner == "admin" else ({},):
+            yield Case(
+                provisioner=provisioner,
+                path=prefix + route,
+                audience=version + audience,
+                claims=claims,
+                served=expected(provisioner, ROUTES[route], audience, about_ssh=bool(claims)),
+            )
+
+
+def expected(provisioner: str, operation: Operation, audience: str, *, about_ssh: bool) -> bool:
+    """Whether a token of the provisioner for the audience is served where ``operation`` is ordered."""
+    # A route for X.509 renewals takes no provisioner's token: it wants the certificate, or a token that its key signed.
+    if operation in (RENEW, REKEY) or operation not in DECLARED[provisioner]:
+        return False
+    if provisioner in CAREFUL and audiences.PATHS.get(audience) is not operation:
+        return False
+    # A serial number is one of SSH's by the audience alone.
+    return provisioner != "admin" or operation is SSH_REVOKE or about_ssh is (operation is SSH_SIGN)
+
+
+@pytest.mark.parametrize("provisioner", DECLARED)
+async def test_only_declared_combinations_of_route_and_audience_are_served(
+    ca: TestCA, keyed: object, provisioner: str
+) -> None:
+    async with started(ca, {"keyed": keyed}) as authority:
+        app, certificate = create_app(authority), await host(ca, authority, KEY)
+
+        async def wrong(case: Case) -> object:
+            number = str(secrets.randbits(63) + 1)
+            own = certificate
+            if provisioner == "sshpop" and case.operation is SSH_REVOKE:
+                own = await host(ca, authority, KEY) if case.served else certificate
+                number = str(own.tbs.serial)
+            ott = case.token(ca, own, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
+            reply = await post(app, case.path, ott, number)
+            is_served = reply.status in (200, 201)
+            as_expected = is_served is case.served and (is_served or reply.status in (400, 401))
+            return None if as_expected else (case, reply)
+
+        found = [await asyncio.gather(*map(wrong, batch)) for batch in batches(list(cases(provisioner)), 50)]
+        assert [each for batch in found for each in batch if each is not None] == []
+
+
+def batches(orders: list[Case], size: int) -> Iterator[list[Case]]:
+    return (orders[start : start + size] for start in range(0, len(orders), size))
+
+
+async def post(app: Application, path: str, ott: str, number: str) -> direct.Reply:
+    """An order that would suit every path, with the token in every place where one could stand."""
+    body = {"csr": CSR, "publicKey": SSH_KEY, "ott": ott, "serial": number, "passive": True}
+    return await direct.send(app, "POST", path, body, {"Authorization": f"Bearer {ott}"})
+
+
+@pytest.mark.parametrize("provisioner", ["admin", "everything"])
+def test_over_https_the_matrix_is_the_same(connection: HTTPSConnection, service: Service, provisioner: str) -> None:
+    wrong = []
+    certificate = SSHCertificate.decode(base64.b64decode(obtain_ssh(service).json["crt"]))
+    for route, audience in product(ROUTES, audiences.PATHS):
+        about_ssh = audience == "/ssh/sign"
+        claims = STEP if about_ssh else {}
+        served_ = expected(provisioner, ROUTES[route], audience, about_ssh=about_ssh)
+        case = Case(provisioner=provisioner, path=route, audience=audience, claims=claims, served=served_)
+        number = str(secrets.randbits(63) + 1)
+        ott = case.token(service.ca, certificate, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
+        answer = over_https(connection, route, ott, number)
+        if (answer.status in (200, 201)) is not served_:
+            wrong.append((case, answer))
+    assert wrong == []
+
+
+def over_https(connection: HTTPSConnection, path: str, ott: str, number: str) -> Answer:
+    body = json.dumps({"csr": CSR, "publicKey": SSH_KEY, "ott": ott, "serial": number, "passive": True})
+    connection.request("POST", path, body, {"Authorization": f"Bearer {ott}"})
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())
 
 
+def obtain_ssh(service: Service) -> Answer:
+    """A host's certificate for ``KEY``."""
+    service.ca.clock.moment = system_clock()
+    ott = service.ca.ssh_token(NAME, "host", [NAME])
+    return ask(service, "POST", "/ssh/sign", {"publicKey": SSH_KEY, "ott": ott})
+
+
 def token(service: Service, provisioner: str, subject: str, audience: str) -> str:
-    """A good token of the provisioner, for the audience."""
+    """A good token of the provisioner, for an X.509 certificate."""
     if provisioner == "admin":
         return make_token(service, subject, audience, sans=[NAME])
     payload = {
@@ -108,30 +278,37 @@ def token(service: Service, provisioner: str, subject: str, audience: str) -> st
     return jwt.encode(payload, PASSWORD, "HS256")
 
 
-def expected(provisioner: str, route: str, audience: str) -> bool:
-    """Whether a token of the provisioner for the audience is served at the route."""
-    operation = ROUTES[route]
-    # A route for renewals takes no provisioner's token: it wants the certificate, or a token that its key signed.
-    if operation not in (SIGN, REVOKE) or operation not in DECLARED[provisioner]:
-        return False
-    return provisioner != "admin" or audiences.PATHS.get(audience.removeprefix("/1.0")) is operation
+async def test_a_token_that_speaks_of_both_kinds_serves_one_at_most(ca: TestCA, keyed: object) -> None:
+    """``sans`` beside ``step.ssh``, an audience for each kind, and both: never does one token give two things."""
+    both_audiences = [f"{ca.url}/1.0/sign", f"{ca.url}/1.0/ssh/sign"]
+    orders: dict[str, tuple[dict[str, Any], set[str]]] = {
+        "both claims, for SSH": ({"aud": f"{ca.url}/ssh/sign", "sans": [NAME], **STEP}, {"/ssh/sign"}),
+        "both claims, for X.509": ({"aud": f"{ca.url}/sign", "sans": [NAME], **STEP}, set()),
+        "both audiences, for SSH": ({"aud": both_audiences, **STEP}, set()),
+        "both audiences, for X.509": ({"aud": both_audiences, "sans": [NAME]}, set()),
+        "both of both": ({"aud": both_audiences[::-1], "sans": [NAME], **STEP}, set()),
+        "one audience twice": ({"aud": [both_audiences[1], f"{ca.url}/ssh/sign"], **STEP}, {"/ssh/sign"}),
+        "an audience elsewhere": ({"aud": ["https://evil.example/sign", both_audiences[1]], **STEP}, {"/ssh/sign"}),
+    }
+    async with started(ca, {"keyed": keyed}) as authority:
+        app = create_app(authority)
+        for name, (claims, wanted) in orders.items():
+            ott = ca.token(NAME, **claims)
+            paths = ["/sign", "/ssh/sign"] * 2
+            replies = [(path, await post(app, path, ott, "4711")) for path in paths]
+            assert {path for path, reply in replies if reply.status == 201} == wanted, name
+            assert sum(reply.status == 201 for _, reply in replies) == len(wanted), name
 
 
-@pytest.mark.parametrize("provisioner", DECLARED)
-def test_only_declared_combinations_of_route_and_audience_are_served(
-    connection: HTTPSConnection, service: Service, provisioner: str
-) -> None:
-    wrong = []
-    for route, prefix, audience, version in product(ROUTES, ("", "/1.0"), AUDIENCES, ("", "/1.0")):
-        number = str(uuid4().int)
-        subject = number if ROUTES[route] is REVOKE else NAME
-        ott = token(service, provisioner, subject, version + audience)
-        answer = post(connection, prefix + route, ott, number)
-        served_ = answer.status in (200, 201)
-        as_expected = served_ is expected(provisioner, route, version + audience)
-        if not as_expected or not (served_ or answer.status in (400, 401)):
-            wrong.append((prefix + route, version + audience, answer))
-    assert wrong == []
+async def test_a_careless_provisioners_token_is_spent_for_both_kinds(ca: TestCA, keyed: object) -> None:
+    """It would grant everything to everybody; that one token serves once is the core's promise."""
+    async with started(ca, {"keyed": keyed}) as authority:
+        app, certificate = create_app(authority), await host(ca, authority, KEY)
+        for first, second in (("/sign", "/ssh/sign"), ("/ssh/sign", "/sign"), ("/ssh/renew", "/ssh/sign")):
+            case = Case(provisioner="everything", path=first, audience="/", claims={}, served=True)
+            ott = case.token(ca, certificate, NAME)
+            assert (await post(app, first, ott, "4711")).status == 201
+            assert (await post(app, second, ott, "4711")).status == 401
 
 
 @pytest.mark.parametrize("provisioner", [name for name, declared in DECLARED.items() if SIGN in declared])
@@ -180,10 +357,14 @@ def test_a_renew_token_is_of_no_use_elsewhere(service: Service, tmp_path: Path) 
 )
 def test_no_route_answers_a_method_that_it_does_not_have(service: Service, method: str) -> None:
     """A method that the parser does not know is malformed; one that a route does not have is not allowed."""
-    readable = ["/health", "/version", "/roots", "/federation", "/intermediates", "/provisioners", "/roots.pem"]
-    for path in [*ROUTES, *readable]:
+    readable = [
+        "/health", "/version", "/roots", "/federation", "/intermediates", "/provisioners", "/roots.pem",
+        "/ssh/roots", "/ssh/federation", "/ssh/hosts", "/ssh/get-hosts", "/ssh/krl",
+    ]  # fmt: skip
+    asked = ["/ssh/config", "/ssh/config/user", "/ssh/check-host", "/ssh/bastion"]
+    for path in [*ROUTES, *asked, *readable]:
         status = ask(service, method, path).status
-        own = ("POST",) if path in ROUTES else ("GET", "HEAD")
+        own = ("GET", "HEAD") if path in readable else ("POST",)
         assert (status in (200, 201, 400)) if method in own else (status in (400, 405)), (path, status)
 
 
@@ -202,8 +383,17 @@ def test_only_passive_revocation_is_served(service: Service, passive: Any) -> No
     assert ask(service, "POST", "/revoke", order).status in (400, 501)
 
 
-def test_every_operation_has_its_one_kind_of_permit() -> None:
-    assert {SIGN: SignX509, RENEW: Renew, REKEY: Renew, REVOKE: Revoke} == PERMITS
+def test_every_operation_has_its_own_kinds_of_permit() -> None:
+    assert {
+        SIGN: ((SignX509,),),
+        RENEW: ((Renew,),),
+        REKEY: ((Renew,),),
+        REVOKE: ((Revoke,),),
+        SSH_SIGN: ((SignSSH,), (SignSSH, AddUser)),
+        SSH_RENEW: ((RenewSSH,),),
+        SSH_REKEY: ((RenewSSH,),),
+        SSH_REVOKE: ((Revoke,), (RevokeKeyId,), (RevokeHeld,)),
+    } == PERMITS
     assert set(audiences.PATHS.values()) <= set(Operation)
 
 
@@ -248,16 +438,15 @@ async def authority(tmp_path: Path, answering: Answering) -> AsyncIterator[Autho
         def register_provisioners(self) -> Any:
             return [kind("answering", Config, lambda config, context: cast("Any", answering))]
 
-    ca = TestCA.found(tmp_path / "ca")
-    append(ca, '\n[[provisioners]]\ntype = "answering"\nname = "answering"\n')
+    ca = TestCA.found(tmp_path / "ca", ssh=True)
+    table = 'type = "answering"\nname = "answering"\nclaims = { enable_ssh_ca = true }'
+    append(ca, f"\n[[provisioners]]\n{table}\n")
     enable(ca, "answering")
-    built = ca.authority({"answering": Plugin()})
-    await built.start()
-    yield built
-    await built.aclose()
+    async with started(ca, {"answering": Plugin()}) as built:
+        yield built
 
 
-def grant(authority: Authority, operation: Operation, permit: Any, **changes: Any) -> Grant:
+def grant(authority: Authority, operation: Operation, *permits: Any, **changes: Any) -> Grant:
     now = authority.now()
     good = Grant(
         provisioner=ProvisionerRef(name="answering", type="Answering"),
@@ -265,7 +454,7 @@ def grant(authority: Authority, operation: Operation, permit: Any, **changes: An
         subject=NAME,
         spend=OneTime(id=uuid4().hex, until=now + timedelta(hours=1)),
         expires_at=now + timedelta(minutes=5),
-        permits=(permit,),
+        permits=permits,
     )
     return dataclasses.replace(good, **changes)
 
@@ -346,16 +535,126 @@ async def test_a_grant_of_unknown_kind_or_content_grants_nothing(
         await sign_token(authority, SignRequest(csr=csr(NAME)), own_token())
 
 
+Verb = Callable[[Authority], Awaitable[object]]
+#: Everything that a token can order.
+VERBS: dict[Operation, Verb] = {
+    SIGN: lambda authority: sign_token(authority, SignRequest(csr=csr(NAME)), own_token()),
+    REVOKE: lambda authority: revoke_by_token(authority, RevokeRequest(serial_number=5), own_token()),
+    SSH_SIGN: lambda authority: sign_ssh_token(authority, order(), own_token()),
+    SSH_RENEW: lambda authority: renew_ssh(authority, SSHRenewRequest(), own_token()),
+    SSH_REKEY: lambda authority: renew_ssh(authority, SSHRenewRequest(public_key=order().public_key), own_token()),
+    SSH_REVOKE: lambda authority: revoke_ssh(authority, SSHRevokeRequest(serial_number=5), own_token()),
+}
+SSH_PERMIT = SignSSH(cert_type=CertType.USER, key_id=NAME, principals=Exactly(names=("alice",)))
+
+
 async def test_a_grant_for_one_operation_serves_no_other(authority: Authority, answering: Answering) -> None:
-    revoke = Revoke(kind=CertificateKind.X509, serial_numbers=(5,))
-    for operation, permit in product(Operation, (PERMIT, revoke)):
-        answering.answer = lambda _, operation=operation, permit=permit: grant(authority, operation, permit)  # type: ignore[misc]
-        if (operation, permit) != (SIGN, PERMIT):
-            with pytest.raises((Refused, Unauthorized)):
-                await sign_token(authority, SignRequest(csr=csr(NAME)), own_token())
-        if (operation, permit) != (REVOKE, revoke):
-            with pytest.raises((Refused, Unauthorized)):
-                await revoke_by_token(authority, RevokeRequest(serial_number=5), own_token())
+    answering.answer = lambda operation: grant(
+        authority, operation, dataclasses.replace(SSH_PERMIT, cert_type=CertType.HOST)
+    )
+    blob = (await sign_ssh_token(authority, order(), own_token())).certificate
+    add = AddUser(account="alice")
+    permits: list[tuple[Permit, ...]] = [
+        (PERMIT,), (SSH_PERMIT,), (SSH_PERMIT, add), (add,), (add, SSH_PERMIT), (PERMIT, add), (PERMIT, SSH_PERMIT),
+        (RenewSSH(certificate=blob),), (RevokeHeld(certificate=blob),), (RevokeKeyId(key_id=NAME),),
+        (Revoke(kind=CertificateKind.X509, serial_numbers=(5,)),),
+        (Revoke(kind=CertificateKind.SSH, serial_numbers=(5,)),),
+    ]  # fmt: skip
+    good = {
+        (SIGN, SIGN, 0), (REVOKE, REVOKE, 10), (SSH_SIGN, SSH_SIGN, 1), (SSH_SIGN, SSH_SIGN, 2),
+        (SSH_RENEW, SSH_RENEW, 7), (SSH_REKEY, SSH_REKEY, 7), (SSH_REVOKE, SSH_REVOKE, 11),
+    }  # fmt: skip
+    granted = set()
+    for (asked, verb), operation, number in product(VERBS.items(), Operation, range(len(permits))):
+        answering.answer = lambda _, operation=operation, number=number: grant(  # type: ignore[misc]
+            authority, operation, *permits[number]
+        )
+        try:
+            await verb(authority)
+        except (Refused, Unauthorized):
+            continue
+        granted.add((asked, operation, number))
+    assert granted == good
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cert_type": 1}, {"cert_type": "user"}, {"cert_type": None}, {"cert_type": 3},
+        {"key_id": ""}, {"key_id": None}, {"key_id": b"alice"}, {"key_id": "a\nb"}, {"key_id": "a\x00b"},
+        {"key_id": "\ud800"}, {"key_id": "\u202eroot"},
+        {"principals": None}, {"principals": ("alice",)}, {"principals": Exactly(names=())},
+        {"principals": Within(names=())}, {"principals": Exactly(names=cast("Any", "alice"))},
+        {"principals": Exactly(names=cast("Any", (b"alice",)))}, {"principals": Exactly(names=cast("Any", (None,)))},
+        {"principals": Exactly(names=cast("Any", (dns(NAME),)))}, {"principals": Exactly(names=("alice", ""))},
+        {"principals": Exactly(names=("\ud800",))}, {"principals": Unknown()},
+        {"valid_after": "now"}, {"valid_before": 5}, {"valid_before": timedelta(days=400000)},
+        {"valid_before": timedelta(hours=25)}, {"valid_before": timedelta(minutes=-1)},
+        {"valid_after": timedelta(days=9)},
+        {"not_after": "never"}, {"not_before": 0},
+        {"critical_options": None}, {"critical_options": {"force-command": "date"}},
+        {"critical_options": ("force-command",)}, {"critical_options": (("force-command", None),)},
+        {"critical_options": (("verify-required", ""), ("force-command", "date"))},
+        {"critical_options": (("force-command", "date"), ("force-command", "sh"))},
+        {"critical_options": (("permit-pty", ""),)}, {"critical_options": (("", ""),)},
+        {"critical_options": (("force-command", "\ud800"),)}, {"critical_options": (("source-address", ""),)},
+        {"extensions": {"permit-pty": ""}}, {"extensions": "permit-pty"}, {"extensions": (("permit-everything", ""),)},
+        {"extensions": (("permit-pty", ""), ("permit-pty", ""))}, {"extensions": (("", ""),)},
+        {"extensions": (("login\x1b@example", ""),)}, {"extensions": (("\x00@example", ""),)},
+        {"cert_type": CertType.HOST, "critical_options": (("force-command", "date"),)},
+        {"cert_type": CertType.HOST, "extensions": (("permit-pty", ""),)},
+    ],
+    ids=ascii,
+)  # fmt: skip
+async def test_an_ssh_permit_of_unknown_kind_or_content_permits_nothing(
+    authority: Authority, answering: Answering, changes: dict[str, Any]
+) -> None:
+    permit = dataclasses.replace(SSH_PERMIT, **changes)
+    answering.answer = lambda operation: grant(authority, operation, permit)
+    with pytest.raises((Refused, Unauthorized, MalformedRequest)):
+        await sign_ssh_token(authority, order(), own_token())
+    assert not (await authority.store.search(Query(now=authority.now(), kind=CertificateKind.SSH))).rows
+
+
+async def test_an_account_is_made_for_a_user_alone_and_never_without_a_plain_name(
+    authority: Authority, answering: Answering
+) -> None:
+    wish = order(add_user_public_key=order().public_key)
+    host_permit = dataclasses.replace(SSH_PERMIT, cert_type=CertType.HOST)
+    good, bad = AddUser(account="alice"), ("", "Alice", "a;b", "root\n", "-m", "\u0430lice", "a" * 33, None, b"alice")
+    orders: list[tuple[Any, ...]] = [(SSH_PERMIT, AddUser(account=cast("Any", account))) for account in bad]
+    for permits in [*orders, (host_permit, good), (SSH_PERMIT, good, good), (SSH_PERMIT, SSH_PERMIT)]:
+        answering.answer = lambda operation, permits=permits: grant(authority, operation, *permits)  # type: ignore[misc]
+        with pytest.raises((Refused, Unauthorized)):
+            await sign_ssh_token(authority, wish, own_token())
+    assert not (await authority.store.search(Query(now=authority.now(), kind=CertificateKind.SSH))).rows
+    answering.answer = lambda operation: grant(authority, operation, SSH_PERMIT, good)
+    assert (await sign_ssh_token(authority, wish, own_token())).add_user is not None
+
+
+@pytest.mark.parametrize(
+    "permit",
+    [
+        Revoke(kind=CertificateKind.X509, serial_numbers=(5,)),
+        Revoke(kind=cast("Any", "both"), serial_numbers=(5,)),
+        Revoke(kind=CertificateKind.SSH, serial_numbers=(6,)),
+        Revoke(kind=CertificateKind.SSH, serial_numbers=()),
+        Revoke(kind=CertificateKind.SSH, serial_numbers=cast("Any", ("5",))),
+        RevokeKeyId(key_id="5"), RevokeKeyId(key_id=""), RevokeKeyId(key_id=cast("Any", 5)),
+        RevokeHeld(certificate=b""), RevokeHeld(certificate=cast("Any", "5")), RevokeHeld(certificate=b"\0" * 100),
+        RenewSSH(certificate=b""),
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_a_permit_to_end_another_ssh_certificate_ends_nothing(
+    authority: Authority, answering: Answering, permit: Any
+) -> None:
+    answering.answer = lambda operation: grant(authority, operation, permit)
+    with pytest.raises((Refused, Unauthorized)):
+        await VERBS[SSH_REVOKE](authority)
+    assert authority.ssh is not None
+    ids = [id_of(key, 5) for _, key in authority.ssh.all_keys()] + [authority.issuer.id_of(5)]
+    assert [await authority.store.revocation(id) for id in ids] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -414,3 +713,6 @@ async def test_an_answer_that_is_no_grant_grants_nothing(
         await sign_token(authority, SignRequest(csr=csr(NAME)), own_token())
     with pytest.raises(MicaError):
         await revoke_by_token(authority, RevokeRequest(serial_number=5), own_token())
+    for verb in VERBS.values():
+        with pytest.raises(MicaError):
+            await verb(authority)

@@ -1,6 +1,7 @@
 """Whoever is quick gains nothing: one token, one certificate; once revoked, not renewed; nothing by halves."""
 
 import asyncio
+import base64
 import dataclasses
 import inspect
 import random
@@ -10,29 +11,42 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from http.client import HTTPSConnection
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from tests.security.sshorders import held, host, public, recorded_id
+from tests.security.sshorders import order as ssh_order
 
 from mica import hookimpl
 from mica.authority import Authority
 from mica.client import renewtoken
-from mica.errors import AlreadyRevoked, CertificateRevoked, TokenReused
+from mica.errors import AlreadyRevoked, CertificateRevoked, NotFound, TokenReused
 from mica.issuance import IssuedX509, sign_token
 from mica.keyfiles import generate
-from mica.records import Commit, Query
+from mica.records import CertificateKind, Commit, Query, Status
 from mica.registry import Registry
 from mica.renewal import renew, renew_by_token
-from mica.requests import RenewRequest, RevokeRequest, SignRequest
+from mica.requests import RenewRequest, RevokeRequest, SignRequest, SSHRenewRequest, SSHRevokeRequest
 from mica.revocation import revoke_by_certificate, revoke_by_token
 from mica.spends import InFlight
+from mica.sshcert import SSHCertificate
+from mica.sshissuance import IssuedSSH, sign_ssh_token
+from mica.sshrenewal import renew_ssh
+from mica.sshrevocation import revoke_ssh
 from mica.testing.ca import TestCA, csr
-from mica.testing.service import Service
+from mica.testing.service import Service, free_port
 
 KEY = generate("EC-P256")
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> TestCA:
+    """A CA with SSH."""
+    return TestCA.found(tmp_path / "ca", port=free_port(), ssh=True)
 
 
 @contextmanager
@@ -80,6 +94,62 @@ def test_clients_that_go_away_leave_a_certificate_or_a_token_that_works(
     assert set(answers[1::2]) <= {201, 401}
     found = recorded(service.ca)
     assert [len(found[name]) for name in names] == [1] * 60
+
+
+def ssh_body(ca: TestCA, account: str, token: str = "") -> dict[str, Any]:
+    """The body of ``/ssh/sign`` for a user, and for the making of the account."""
+    return {
+        "publicKey": base64.b64encode(public(KEY).blob).decode(),
+        "addUserPublicKey": base64.b64encode(public(generate("Ed25519")).blob).decode(),
+        "ott": token or ca.ssh_token(account, "user", [account]),
+    }
+
+
+def test_200_uses_of_one_ssh_token_at_two_workers_give_the_two_certificates_that_belong_together(
+    service: Service, make_client: Any, recorded: Any
+) -> None:
+    client = make_client(service)
+    with connections(client, 200) as opened:
+        for number in range(3):
+            order = ssh_body(service.ca, f"account{number}")
+            requests = [client.hold_back(connection, "/ssh/sign", order) for connection in opened]
+            for request in requests:
+                request.let_go()
+            assert Counter(request.status() for request in requests) == {201: 1, 401: 199}
+    found = recorded(service.ca)
+    assert [len(found[f"account{number}"]) for number in range(3)] == [1] * 3
+    made = sorted(row.issuance.subject for row in found["provisioner"])
+    assert made == [f"account{number}-provisioner" for number in range(3)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_200_uses_of_one_ssh_token_at_once_give_it_once(ca: TestCA, processes: int) -> None:
+    async with started(ca, processes) as authorities:
+        old = await host(ca, authorities[0], KEY)
+        adding = ssh_order(KEY, add_user_public_key=public(generate("Ed25519")))
+        tokens = {path: held(ca, old, KEY, path) for path in ("/ssh/renew", "/ssh/rekey", "/ssh/revoke")}
+        sign, serial = ca.ssh_token("alice", "user", ["alice"]), old.tbs.serial
+        rekeying, ending = (
+            SSHRenewRequest(public_key=public(generate("EC-P256"))),
+            SSHRevokeRequest(serial_number=serial),
+        )
+        orders: list[Callable[[Authority], Coroutine[Any, Any, Any]]] = [
+            lambda authority: sign_ssh_token(authority, adding, sign),
+            lambda authority: renew_ssh(authority, SSHRenewRequest(), tokens["/ssh/renew"]),
+            lambda authority: renew_ssh(authority, rekeying, tokens["/ssh/rekey"]),
+            lambda authority: revoke_ssh(authority, ending, tokens["/ssh/revoke"]),
+        ]
+        for ask in orders:
+            tries = [ask(authorities[number % processes]) for number in range(200)]
+            outcomes = await asyncio.gather(*tries, return_exceptions=True)
+            refused = [each for each in outcomes if isinstance(each, Exception)]
+            assert len(refused) == 199
+            # Who asks later finds the certificate revoked, and need not hear that the token is spent as well.
+            assert all(isinstance(each, TokenReused | AlreadyRevoked) for each in refused), Counter(map(type, refused))
+        kinds = Query(now=ca.clock(), kind=CertificateKind.SSH)
+        page = await authorities[0].store.search(kinds)
+        subjects = Counter(row.issuance.subject for row in page.rows)
+        assert subjects == {"web.example": 3, "alice": 1, "alice-provisioner": 1}
 
 
 # Renewal and revocation
@@ -191,6 +261,87 @@ async def test_the_witness_would_have_seen_a_renewal_after_a_revocation(
         assert overtaken() == 1
 
 
+async def test_ssh_renewal_and_revocation_raced_never_leave_a_revoked_certificate_renewed(
+    ca: TestCA, overtaken: Callable[[], int]
+) -> None:
+    async with started(ca, 2) as authorities:
+        assert overtaken() == 0
+        pauses, outcomes = random.Random(34), Counter[str]()
+        for _ in range(12):
+            issued = await asyncio.gather(*(host(ca, authorities[0], KEY, f"{uuid4().hex}.example") for _ in range(20)))
+            races = [_ssh_race(ca, pauses.sample(authorities, 2), one, pauses) for one in issued]
+            outcomes.update(await asyncio.gather(*races))
+        assert outcomes.total() == 240 and min(outcomes["renewed before"], outcomes["refused"]) > 10, outcomes
+        assert overtaken() == 0
+
+
+async def _ssh_race(ca: TestCA, authorities: list[Authority], old: SSHCertificate, pauses: random.Random) -> str:
+    one, two = authorities
+    rekeying, serial = pauses.random() < 0.3, old.tbs.serial
+    wish = SSHRenewRequest(public_key=public(generate("EC-P256")) if rekeying else None)
+    path = "/ssh/rekey" if rekeying else "/ssh/renew"
+    key_id = old.tbs.key_id
+    ways = {
+        "holder": (SSHRevokeRequest(serial_number=serial), held(ca, old, KEY, "/ssh/revoke")),
+        "serial": (SSHRevokeRequest(serial_number=serial), ca.token(str(serial), "/ssh/revoke")),
+        "key id": (
+            SSHRevokeRequest(key_id=key_id), ca.token(key_id, "/ssh/revoke", step={"ssh": {"keyID": key_id}})
+        ),
+    }  # fmt: skip
+    way = pauses.choice(list(ways))
+    outcomes: tuple[Any, Any] = await asyncio.gather(
+        after(pauses.uniform(-0.002, 0.004), renew_ssh(one, wish, held(ca, old, KEY, path))),
+        after(pauses.uniform(-0.002, 0.004), revoke_ssh(two, *ways[way])),
+        return_exceptions=True,
+    )
+    renewed, revoked = outcomes
+    assert revoked is None
+    assert isinstance(renewed, IssuedSSH | CertificateRevoked), renewed
+    for authority in authorities:
+        with pytest.raises(CertificateRevoked):
+            await renew_ssh(authority, wish, held(ca, old, KEY, path))
+        if way == "key id":  # and what came of it in the meantime
+            live = Query(now=ca.clock(), kind=CertificateKind.SSH, subject=key_id, status=Status.VALID)
+            assert (await authority.store.search(live)).rows == ()
+    return "renewed before" if isinstance(renewed, IssuedSSH) else "refused"
+
+
+async def test_the_end_of_a_key_id_is_the_end_of_what_was_renewed_while_it_was_looked_for(ca: TestCA) -> None:
+    """Of a stolen key no certificate remains, however busily the thief renews it."""
+
+    class Renewing:
+        """The store; before the revocation of a certificate is written, the thief renews it once more."""
+
+        def __init__(self, authority: Authority) -> None:
+            self._authority, self._store, self.renewals = authority, authority.store, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def commit(self, commit: Commit) -> None:
+            if commit.revocations and self.renewals < 4:
+                found = await self._store.find(commit.revocations[0].id)
+                assert found is not None
+                old = SSHCertificate.decode(found.certificate)
+                await renew_ssh(self._authority, SSHRenewRequest(), held(ca, old, KEY, "/ssh/renew"))
+                self.renewals += 1
+            await self._store.commit(commit)
+
+    async with started(ca, 1) as (authority,):
+        await host(ca, authority, KEY)
+        await host(ca, authority, KEY)
+        store: Any = Renewing(authority)
+        busy = dataclasses.replace(authority, store=store, in_flight=InFlight(store))
+        request = SSHRevokeRequest(key_id="web.example")
+        token = ca.token("web.example", "/ssh/revoke", step={"ssh": {"keyID": "web.example"}})
+        await revoke_ssh(busy, request, token)
+        assert store.renewals == 4
+        live = Query(now=ca.clock(), kind=CertificateKind.SSH, status=Status.VALID)
+        assert (await authority.store.search(live)).rows == ()
+        with pytest.raises(TokenReused):
+            await revoke_ssh(authority, request, token)
+
+
 class Gate:
     """A policy that has no objection, and takes its time for renewals."""
 
@@ -199,10 +350,18 @@ class Gate:
 
     @hookimpl
     async def refuse_x509(self, request: object) -> str | None:
+        await self._wait(request)
+        return None
+
+    @hookimpl
+    async def refuse_ssh(self, request: object) -> str | None:
+        await self._wait(request)
+        return None
+
+    async def _wait(self, request: object) -> None:
         if request is None:
             self.reached.set()
             await self.opened.wait()
-        return None
 
 
 @pytest.mark.parametrize("by_token", [False, True])
@@ -219,6 +378,24 @@ async def test_a_revocation_while_policies_ponder_a_renewal_refuses_it(ca: TestC
         with pytest.raises(CertificateRevoked):
             await task
         page = await authority.store.search(Query(now=ca.clock(), name="svc.example"))
+        assert [row.issuance.replaces for row in page.rows] == [None]
+
+
+@pytest.mark.parametrize("path", ["/ssh/renew", "/ssh/rekey"])
+async def test_a_revocation_while_policies_ponder_an_ssh_renewal_refuses_it(ca: TestCA, path: str) -> None:
+    gate = Gate()
+    async with started(ca, 1, gate=gate) as (authority,), started(ca, 1) as (elsewhere,):
+        old = await host(ca, authority, KEY)
+        wish = SSHRenewRequest(public_key=public(generate("Ed25519")) if path == "/ssh/rekey" else None)
+        token = held(ca, old, KEY, path)
+        task = asyncio.create_task(renew_ssh(authority, wish, token))
+        await gate.reached.wait()
+        request = SSHRevokeRequest(serial_number=old.tbs.serial)
+        await revoke_ssh(elsewhere, request, held(ca, old, KEY, "/ssh/revoke"))
+        gate.opened.set()
+        with pytest.raises(CertificateRevoked):
+            await task
+        page = await authority.store.search(Query(now=ca.clock(), kind=CertificateKind.SSH))
         assert [row.issuance.replaces for row in page.rows] == [None]
 
 
@@ -277,10 +454,17 @@ class Pensive:
         await asyncio.sleep(0)
         return None
 
+    @hookimpl
+    async def refuse_ssh(self, tbs: object) -> str | None:
+        await asyncio.sleep(0)
+        return None
+
 
 def dawdling(authority: Authority) -> Authority:
     """``authority``, each of whose parts suspends whenever it may."""
     store: Any = Dawdling(authority.store)
+    assert authority.ssh is not None
+    ssh_signer: Any = Dawdling(authority.ssh.signer)
     entries = []
     for original in authority.registry.entries:
         entry = dataclasses.replace(original)
@@ -291,6 +475,7 @@ def dawdling(authority: Authority) -> Authority:
         store=store,
         in_flight=InFlight(store),
         registry=Registry(tuple(entries)),
+        ssh=dataclasses.replace(authority.ssh, signer=ssh_signer),
         issuers={
             name: dataclasses.replace(issuer, signer=Dawdling(issuer.signer))
             for name, issuer in authority.issuers.items()
@@ -396,21 +581,90 @@ class Scene:
         return int(await self.authority.store.revocation(id) is not None)
 
 
-VERBS = [
-    Scene.sign, Scene.renew, Scene.rekey, Scene.renew_by_token, Scene.revoke_by_token, Scene.revoke_by_certificate,
+class SSHScene:
+    """A CA with the certificate of one host, and everything that can be asked of it."""
+
+    def __init__(self, ca: TestCA, authority: Authority, old: SSHCertificate) -> None:
+        self.ca, self.authority, self.old = ca, authority, old
+
+    @classmethod
+    async def set(cls, ca: TestCA, authority: Authority) -> "SSHScene":
+        return cls(ca, authority, await host(ca, authority, KEY, f"{uuid4().hex}.example"))
+
+    def sign_with_account(self) -> Attempt:
+        account = f"u{uuid4().hex[:20]}"
+        request = ssh_order(KEY, add_user_public_key=public(generate("Ed25519")))
+        token = self.ca.ssh_token(account, "user", [account])
+
+        async def done() -> int:
+            """Both certificates are on record, or neither."""
+            both = [await self._count(key_id) for key_id in (account, f"{account}-provisioner")]
+            assert both in ([0, 0], [1, 1])
+            return both[0]
+
+        return Attempt(lambda authority: sign_ssh_token(authority, request, token), done, (TokenReused,))
+
+    def renew_ssh(self) -> Attempt:
+        return self._renewal("/ssh/renew", SSHRenewRequest())
+
+    def rekey_ssh(self) -> Attempt:
+        return self._renewal("/ssh/rekey", SSHRenewRequest(public_key=public(generate("EC-P256"))))
+
+    def revoke_ssh_by_serial(self) -> Attempt:
+        serial = self.old.tbs.serial
+        return self._revocation(SSHRevokeRequest(serial_number=serial), self.ca.token(str(serial), "/ssh/revoke"))
+
+    def revoke_ssh_by_key_id(self) -> Attempt:
+        key_id = self.old.tbs.key_id
+        token = self.ca.token(key_id, "/ssh/revoke", step={"ssh": {"keyID": key_id}})
+        # What was cancelled may be on record between the look at the token and the search: then nothing is left.
+        return self._revocation(SSHRevokeRequest(key_id=key_id), token, NotFound)
+
+    def revoke_ssh_by_holder(self) -> Attempt:
+        request = SSHRevokeRequest(serial_number=self.old.tbs.serial)
+        return self._revocation(request, held(self.ca, self.old, KEY, "/ssh/revoke"))
+
+    def _renewal(self, path: str, request: SSHRenewRequest) -> Attempt:
+        async def done() -> int:
+            return await self._count(self.old.tbs.key_id) - 1
+
+        token = held(self.ca, self.old, KEY, path)
+        return Attempt(lambda authority: renew_ssh(authority, request, token), done, (TokenReused,))
+
+    def _revocation(self, request: SSHRevokeRequest, token: str, *again: type[Exception]) -> Attempt:
+        async def done() -> int:
+            return int(await self.authority.store.revocation(recorded_id(self.old)) is not None)
+
+        return Attempt(lambda authority: revoke_ssh(authority, request, token), done, (TokenReused, *again))
+
+    async def _count(self, key_id: str) -> int:
+        query = Query(now=self.ca.clock(), kind=CertificateKind.SSH, subject=key_id)
+        issuances = [row.issuance for row in (await self.authority.store.search(query)).rows]
+        assert [await self.authority.store.find(issuance.id) for issuance in issuances] == issuances
+        return len(issuances)
+
+
+VERBS: list[tuple[Any, Callable[[Any], Attempt]]] = [
+    (scene, verb) for scene in (Scene, SSHScene) for name, verb in vars(scene).items()
+    if inspect.isfunction(verb) and not name.startswith("_")
+]  # fmt: skip
+#: Those that spend a token, and may wait before they do.
+BY_TOKEN = [
+    (Scene, Scene.sign), (Scene, Scene.renew_by_token), (Scene, Scene.revoke_by_token),
+    (SSHScene, SSHScene.sign_with_account), (SSHScene, SSHScene.renew_ssh), (SSHScene, SSHScene.revoke_ssh_by_key_id),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("later", [0.0, 0.0005, 0.003])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("scene", "verb"), VERBS)
 async def test_whoever_is_cancelled_anywhere_leaves_everything_or_nothing(
-    ca: TestCA, verb: Callable[[Scene], Attempt], later: float
+    ca: TestCA, scene: Any, verb: Callable[[Any], Attempt], later: float
 ) -> None:
     async with started(ca, 1, pensive=Pensive()) as (authority,):
         slow, at, interrupted = dawdling(authority), 0, True
         while interrupted:
             at += 1
-            attempt = verb(await Scene.set(ca, authority))
+            attempt = verb(await scene.set(ca, authority))
             interrupted = await _interrupt(attempt, slow, at, later)
             await _settle(ca, authority)
             assert not slow.in_flight.held
@@ -421,14 +675,14 @@ async def test_whoever_is_cancelled_anywhere_leaves_everything_or_nothing(
 
 
 @pytest.mark.parametrize("later", [0.0, 0.0005])
-@pytest.mark.parametrize("verb", [Scene.sign, Scene.renew_by_token, Scene.revoke_by_token])
+@pytest.mark.parametrize(("scene", "verb"), BY_TOKEN)
 async def test_a_token_whose_request_is_cancelled_serves_once_however_soon_it_comes_again(
-    ca: TestCA, verb: Callable[[Scene], Attempt], later: float
+    ca: TestCA, scene: Any, verb: Callable[[Any], Attempt], later: float
 ) -> None:
     async with started(ca, 2, pensive=Pensive()) as (authority, elsewhere):
         slow = dawdling(authority)
         for at in range(1, 16):
-            attempt = verb(await Scene.set(ca, authority))
+            attempt = verb(await scene.set(ca, authority))
             await _interrupt(attempt, slow, at, later)
             again = [attempt.ask(each) for each in (slow, elsewhere) * 3]
             outcomes = await asyncio.gather(*again, return_exceptions=True)

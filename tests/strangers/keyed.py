@@ -4,6 +4,7 @@ It is careless on purpose: it looks at no audience, and grants whatever it is as
 what nobody may have, the core must refuse.
 """
 
+import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,7 @@ from cryptography import x509
 
 from mica import (
     CertificateKind,
+    CertType,
     Context,
     Exactly,
     Grant,
@@ -24,8 +26,10 @@ from mica import (
     Provisioner,
     ProvisionerRef,
     Renew,
+    RenewSSH,
     Reusable,
     Revoke,
+    SignSSH,
     SignX509,
     Unauthorized,
     UnverifiedToken,
@@ -82,7 +86,7 @@ class KeyedProvisioner:
             subject=token.subject,
             spend=OneTime(id=token.id, until=now + timedelta(hours=1)),
             expires_at=now + timedelta(minutes=1),
-            permits=(self._sign(token) if operation is Operation.X509_SIGN else _revoke(token),),
+            permits=(self._permit(token, operation),),
         )
 
     async def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Grant:
@@ -94,6 +98,20 @@ class KeyedProvisioner:
             expires_at=self._context.now() + timedelta(minutes=1),
             permits=(Renew(certificate=issuance),),
         )
+
+    def _permit(self, token: UnverifiedToken, operation: Operation) -> SignX509 | SignSSH | RenewSSH | Revoke:
+        match operation:
+            case Operation.X509_SIGN:
+                return self._sign(token)
+            case Operation.SSH_SIGN:
+                granted = token.strings("sans") or (token.subject,)
+                return SignSSH(cert_type=CertType.HOST, key_id=token.subject, principals=Exactly(names=granted))
+            case Operation.SSH_RENEW | Operation.SSH_REKEY:
+                return RenewSSH(certificate=base64.b64decode(str(token.header.get("sshpop", ""))))
+            case Operation.SSH_REVOKE:
+                return _revoke(token, CertificateKind.SSH)
+            case _:
+                return _revoke(token, CertificateKind.X509)
 
     def _sign(self, token: UnverifiedToken) -> SignX509:
         granted = tuple(map(names.classify, self._config.within or token.strings("sans") or (token.subject,)))
@@ -107,8 +125,8 @@ class KeyedProvisioner:
         )
 
 
-def _revoke(token: UnverifiedToken) -> Revoke:
-    return Revoke(kind=CertificateKind.X509, serial_numbers=(int(token.subject) if token.subject.isdigit() else 1,))
+def _revoke(token: UnverifiedToken, of: CertificateKind) -> Revoke:
+    return Revoke(kind=of, serial_numbers=(int(token.subject) if token.subject.isdigit() else 1,))
 
 
 @hookimpl

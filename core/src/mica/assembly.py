@@ -13,15 +13,20 @@ from typing import Any
 
 from mica import hooks
 from mica.claims import ClaimsConfig
-from mica.config import ProvisionerConfig, Settings, SignerConfig, Table
+from mica.config import ProvisionerConfig, Settings, SignerConfig, SSHSignerConfig, Table
 from mica.errors import ConfigError, MicaError
 from mica.issuers import Issuer, read_certificates, verify_chain
 from mica.registry import Entry, of_one_name
-from mica.roles import Context, KeyBackend, KeyContext, Kind, SignerContext, Store
+from mica.roles import Context, KeyBackend, KeyContext, Kind, SignerContext, SSHKey, SSHSignerContext, Store
+from mica.sshcert import CertType
+from mica.sshissuers import SSHIssuer
 from mica.structuring import structure
 
 _FIELD = re.compile(r"[a-z_]+([.\[][\w\].\[]*)?: ")
 Kinds = Mapping[str, Kind[Any]]
+Backends = Mapping[str, KeyBackend]
+#: The name of the SSH signer's table.
+SSH = "ssh"
 
 
 @dataclass(slots=True)
@@ -102,18 +107,34 @@ class Assembly:
                 backends[backend.scheme] = backend
         return backends
 
-    def issuers(self) -> dict[str, Issuer]:
-        """The X.509 issuers by the names of their tables."""
-        kinds, backends = self.kinds("register_x509_signers"), self.key_backends()
+    def issuers(self, backends: Backends) -> dict[str, Issuer]:
+        """The X.509 issuers by the names of their tables, which is every table of ``signers`` but ``ssh``."""
+        kinds = self.kinds("register_x509_signers")
         issuers: dict[str, Issuer] = {}
         for name, table in self.settings.core.signers.items():
+            if name == SSH:
+                continue
             with self.noting(f"signers.{name}"):
                 issuers[name] = self._issuer(name, table, kinds, backends)
         if "x509" not in self.settings.core.signers:
             self.faults.append("signers.x509: is missing; it is the default signer")
         return issuers
 
-    def _issuer(self, name: str, table: Table, kinds: Kinds, backends: Mapping[str, KeyBackend]) -> Issuer:
+    def ssh_issuer(self, backends: Backends) -> SSHIssuer | None:
+        """The SSH issuer; None where there is no ``[signers.ssh]``, or when it cannot be built."""
+        kinds, table = self.kinds("register_ssh_signers"), self.settings.core.signers.get(SSH)
+        if table is None:
+            return None
+        where = f"signers.{SSH}"
+        with self.noting(where):
+            common, rest = divide(SSHSignerConfig, table, where)
+            kind = _pick(kinds, common.type, where)
+            own = structure(kind.config, rest, where)
+            keys = _ssh_keys(common, backends, where)
+            return SSHIssuer.of(kind.build(own, self.context(SSHSignerContext, keys=keys)), common)
+        return None
+
+    def _issuer(self, name: str, table: Table, kinds: Kinds, backends: Backends) -> Issuer:
         where, files = f"signers.{name}", self.settings.files
         common, rest = divide(SignerConfig, table, where)
         kind = _pick(kinds, common.type, where)
@@ -124,11 +145,7 @@ class Assembly:
         chain = read_certificates(files, directory / common.certificate)
         if chain_faults := verify_chain(chain, roots):
             raise ConfigError(f"{where}.certificate: {fault}" for fault in chain_faults)
-        scheme = common.key.partition(":")[0].lower()
-        if scheme not in backends:
-            known = ", ".join(f"{scheme}:" for scheme in sorted(backends)) or "none"
-            raise ConfigError([f"{where}.key: no enabled plugin serves {scheme}:; served: {known}"])
-        backend = backends[scheme]
+        backend = _backend(backends, common.key, f"{where}.key")
         key = backend.load(common.key)
         signer = kind.build(own, self.context(SignerContext, key=key, chain=chain, blocking=backend.blocking))
         return Issuer.of(
@@ -171,6 +188,33 @@ class Assembly:
         claims = self.settings.claims.overridden(config)
         self.faults += claims.faults(f"{where}.claims")
         return Entry(provisioner, claims, config)
+
+
+def _ssh_keys(common: SSHSignerConfig, backends: Backends, where: str) -> dict[CertType, SSHKey]:
+    """The keys by what they sign for; raises ConfigError with the faults of each."""
+    uris = {CertType.USER: common.user_key, CertType.HOST: common.host_key}
+    keys: dict[CertType, SSHKey] = {}
+    faults: list[str] = []
+    for cert_type, uri in uris.items():
+        if uri is None:
+            continue
+        try:
+            backend = _backend(backends, uri, f"{where}.{cert_type.name.lower()}_key")
+            keys[cert_type] = SSHKey(key=backend.load(uri), blocking=backend.blocking)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return keys
+
+
+def _backend(backends: Backends, uri: str, where: str) -> KeyBackend:
+    """The backend that serves the URI; raises ConfigError."""
+    scheme = uri.partition(":")[0].lower()
+    if scheme not in backends:
+        known = ", ".join(f"{scheme}:" for scheme in sorted(backends)) or "none"
+        raise ConfigError([f"{where}: no enabled plugin serves {scheme}:; served: {known}"])
+    return backends[scheme]
 
 
 def divide(config: type[Any], table: Table, where: str) -> tuple[Any, dict[str, Any]]:

@@ -14,6 +14,10 @@ PATHS = {
     "/sign": Operation.X509_SIGN,
     "/renew": Operation.X509_RENEW,
     "/revoke": Operation.X509_REVOKE,
+    "/ssh/sign": Operation.SSH_SIGN,
+    "/ssh/renew": Operation.SSH_RENEW,
+    "/ssh/rekey": Operation.SSH_REKEY,
+    "/ssh/revoke": Operation.SSH_REVOKE,
 }
 
 _MAX_LENGTH = 1024

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mica.assembly import Assembly
 from mica.audiences import Audiences
@@ -15,10 +16,11 @@ from mica.errors import ConfigError
 from mica.hooks import Hooks
 from mica.issuers import Issuer
 from mica.listeners import Listeners
-from mica.pkix import tbs_parts
+from mica.pkix import SubjectPublicKey
 from mica.registry import Entry, Registry
-from mica.roles import Closeable, Keyed, Startable, Store
+from mica.roles import Closeable, Keyed, SSHSigner, Startable, Store, X509Signer
 from mica.spends import InFlight
+from mica.sshissuers import SSHIssuer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Authority:
     settings: Settings
     hooks: Hooks
     issuers: Mapping[str, Issuer]
+    ssh: SSHIssuer | None
+    """The SSH issuer, where there is ``[signers.ssh]``."""
     store: Store
     registry: Registry
     in_flight: InFlight
@@ -49,14 +53,17 @@ class Authority:
         hooks = Hooks()
         assembly = Assembly(settings, hooks, now)
         assembly.load_plugins(plugins or {})
-        store, issuers, entries = assembly.store(), assembly.issuers(), assembly.entries()
-        faults = [*settings.faults, *assembly.faults, *shared_keys(issuers, entries)]
+        backends = assembly.key_backends()
+        store, issuers, ssh = assembly.store(), assembly.issuers(backends), assembly.ssh_issuer(backends)
+        entries = assembly.entries()
+        faults = [*settings.faults, *assembly.faults, *shared_keys(issuers, entries, ssh)]
         if faults or store is None:
             raise ConfigError(dict.fromkeys(faults))
         return cls(
             settings=settings,
             hooks=hooks,
             issuers=issuers,
+            ssh=ssh,
             store=store,
             registry=Registry(entries),
             in_flight=InFlight(store),
@@ -69,9 +76,9 @@ class Authority:
         tried again in the background."""
         if isinstance(self.store, Startable):
             await self.store.start()
-        for issuer in self.issuers.values():
-            if isinstance(issuer.signer, Startable):
-                await issuer.signer.start()
+        for signer in self._signers:
+            if isinstance(signer, Startable):
+                await signer.start()
         await self.registry.start()
         self.listeners.start()
 
@@ -79,10 +86,14 @@ class Authority:
         """Everything is given back; what was accepted is on record, and listeners have heard of it."""
         await self.listeners.aclose()
         await self.registry.aclose()
-        for issuer in self.issuers.values():
-            if isinstance(issuer.signer, Closeable):
-                await issuer.signer.aclose()
+        for signer in self._signers:
+            if isinstance(signer, Closeable):
+                await signer.aclose()
         await asyncio.shield(self.store.aclose())
+
+    @property
+    def _signers(self) -> list[X509Signer | SSHSigner]:
+        return [*(issuer.signer for issuer in self.issuers.values()), *([self.ssh.signer] if self.ssh else [])]
 
     @property
     def issuer(self) -> Issuer:
@@ -125,21 +136,31 @@ def _unique(certificates: "object") -> tuple[x509.Certificate, ...]:
     return tuple(dict.fromkeys(certificates))  # type: ignore[call-overload]
 
 
-def shared_keys(issuers: Mapping[str, Issuer], entries: tuple[Entry, ...]) -> list[str]:
+def shared_keys(issuers: Mapping[str, Issuer], entries: tuple[Entry, ...], ssh: SSHIssuer | None = None) -> list[str]:
     """One key must not serve two purposes: what breaks one would break both."""
     owners: dict[bytes, str] = {}
     faults = []
-    for spki, owner in _keys(issuers, entries):
+    for spki, owner in _keys(issuers, entries, ssh):
         if owners.setdefault(spki, owner) != owner:
             faults.append(f"{owner}: its key is also that of {owners[spki]}; make a key of its own")
     return faults
 
 
-def _keys(issuers: Mapping[str, Issuer], entries: tuple[Entry, ...]) -> Iterator[tuple[bytes, str]]:
+def _keys(
+    issuers: Mapping[str, Issuer], entries: tuple[Entry, ...], ssh: SSHIssuer | None
+) -> Iterator[tuple[bytes, str]]:
     """Every key that something is signed with or believed by: its SubjectPublicKeyInfo, and whose it is."""
     for name, issuer in issuers.items():
-        yield tbs_parts(issuer.certificate)[6], f"signers.{name}"
-        yield from ((tbs_parts(root)[6], "a root") for root in issuer.roots)
+        yield _spki(issuer.certificate), f"signers.{name}"
+        yield from ((_spki(root), "a root") for root in issuer.roots)
+    if ssh is not None:
+        for cert_type, ssh_key in ssh.all_keys():
+            yield SubjectPublicKey.of(ssh_key.key).spki, f"signers.ssh.{cert_type.name.lower()}_key"
     for index, entry in enumerate(entries):
         if isinstance(entry.provisioner, Keyed):
             yield from ((key.spki, f"provisioners[{index}]") for key in entry.provisioner.public_keys)
+
+
+def _spki(certificate: x509.Certificate) -> bytes:
+    """The certificate's key in the one encoding in which pyca writes it: compressed points are other octets."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -13,18 +13,35 @@ from typing import Any
 from mica.authority import Authority
 from mica.deadlines import within
 from mica.errors import MicaError, Refused, Unauthorized
-from mica.grants import Grant, OneTime, Operation, Renew, Reusable, Revoke, SignX509
+from mica.grants import (
+    AddUser,
+    Grant,
+    OneTime,
+    Operation,
+    Renew,
+    RenewSSH,
+    Reusable,
+    Revoke,
+    RevokeHeld,
+    RevokeKeyId,
+    SignSSH,
+    SignX509,
+)
 from mica.permits import frozen_permit, permit_fault
 from mica.records import Issuance, ProvisionerRef
 from mica.registry import DEADLINE, Entry, matches
 from mica.tokens import LEEWAY, MAX_LIFETIME, UnverifiedToken
 
-#: What a grant for each operation may permit, and nothing else.
-PERMITS: Mapping[Operation, type[Any]] = {
-    Operation.X509_SIGN: SignX509,
-    Operation.X509_RENEW: Renew,
-    Operation.X509_REKEY: Renew,
-    Operation.X509_REVOKE: Revoke,
+#: What a grant for each operation may permit, in this order, and nothing else.
+PERMITS: Mapping[Operation, tuple[tuple[type[Any], ...], ...]] = {
+    Operation.X509_SIGN: ((SignX509,),),
+    Operation.X509_RENEW: ((Renew,),),
+    Operation.X509_REKEY: ((Renew,),),
+    Operation.X509_REVOKE: ((Revoke,),),
+    Operation.SSH_SIGN: ((SignSSH,), (SignSSH, AddUser)),
+    Operation.SSH_RENEW: ((RenewSSH,),),
+    Operation.SSH_REKEY: ((RenewSSH,),),
+    Operation.SSH_REVOKE: ((Revoke,), (RevokeKeyId,), (RevokeHeld,)),
 }
 
 _log = logging.getLogger("mica.authorization")
@@ -82,12 +99,13 @@ def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -
             raise _distrust(entry, "its one-time credential has no id, or is forgotten before it expires")
     elif not isinstance(spend, Reusable) or not spend.reason:
         raise _distrust(entry, "its grant does not say whether its credential may serve again")
-    kind = PERMITS[operation]
     permits = tuple(grant.permits)
-    if len(permits) != 1 or type(permits[0]) is not kind:
-        raise _distrust(entry, f"its grant must permit exactly one {kind.__name__}")
-    if fault := permit_fault(permits[0]):
-        raise _distrust(entry, f"its {kind.__name__} has no sound {fault}")
+    if tuple(map(type, permits)) not in PERMITS[operation]:
+        wanted = " or ".join(" and ".join(kind.__name__ for kind in kinds) for kinds in PERMITS[operation])
+        raise _distrust(entry, f"its grant must permit exactly one {wanted}")
+    for permit in permits:
+        if fault := permit_fault(permit):
+            raise _distrust(entry, f"its {type(permit).__name__} has no sound {fault}")
     if not isinstance(grant.subject, str) or not grant.subject:
         raise _distrust(entry, "its grant names no subject")
     return dataclasses.replace(

@@ -47,7 +47,7 @@ class CoreConfig:
     signers: Mapping[str, Table] = setting("Signers by name; x509 is the default for X.509")
     keys: Mapping[str, Table] = setting("Settings of key backends, by kind", {})
     provisioners: tuple[Table, ...] = setting("Who may vouch for a request", ())
-    plugin: Mapping[str, Table] = setting("Settings of policies and listeners, by kind", {})
+    plugin: Mapping[str, Table] = setting("Settings of policies, listeners and routes, by kind", {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,26 @@ class SignerConfig:
     backdate: timedelta = setting("How far before the request a certificate starts", timedelta(minutes=1))
     renew_unrecorded: bool = setting(
         "Certificates that its key signed and that are not on record, an earlier CA's, can be renewed; "
+        "must be false after a restore from a backup",
+        False,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSHSignerConfig:
+    """What ``[signers.ssh]`` holds besides what its plugin adds. At least one of the keys is set."""
+
+    type: str = setting("The kind of signer")
+    user_key: str | None = setting("URI of the key that signs users' certificates", None)
+    host_key: str | None = setting("URI of the key that signs hosts' certificates", None)
+    backdate: timedelta = setting("How far before the request a certificate starts", timedelta(minutes=1))
+    add_user_principal: str = setting("Principal of the certificates that make users' accounts", "provisioner")
+    add_user_command: str = setting(
+        "What such a certificate does; <principal> stands for the account",
+        "sudo useradd -m <principal>; nc -q0 localhost 22",
+    )
+    renew_unrecorded: bool = setting(
+        "Hosts' certificates that its key signed and that are not on record, an earlier CA's, can be renewed; "
         "must be false after a restore from a backup",
         False,
     )

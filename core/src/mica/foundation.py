@@ -1,6 +1,6 @@
 """The founding of a CA: root, intermediate, configuration. Made in memory; ``mica ca init`` writes the files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from mica import sshfoundation
 from mica.errors import ConfigError
 from mica.keyfiles import PrivateKey, dump_private_key, generate
 from mica.keyrules import check_public_key
@@ -88,33 +89,52 @@ def new_intermediate(name: str, root: KeyPair, now: datetime) -> KeyPair:
 
 
 def configuration(
-    *, url: str, address: str, dns_names: tuple[str, ...], provisioner: str, table: Mapping[str, Any]
+    *,
+    url: str,
+    address: str,
+    dns_names: tuple[str, ...],
+    provisioner: str,
+    table: Mapping[str, Any],
+    ssh: bool = False,
 ) -> str:
-    """``ca.toml`` for a CA with one JWK provisioner, whose table ``mica ca provisioner add`` would have made."""
+    """``ca.toml`` for a CA with one JWK provisioner, whose table ``mica ca provisioner add`` would have made.
+
+    With ``ssh``, hosts that prove a certificate of their own have a provisioner as well, and both may order for SSH.
+    """
     document = tomlkit.document()
     document.add(tomlkit.comment("A mica certificate authority. After a change: mica ca check, then SIGHUP."))
     document.add("url", tomlkit.item(url))
     document.add("address", tomlkit.item(address))
     document.add("dns_names", tomlkit.item(list(dns_names)))
     document.add(tomlkit.comment("Only these are imported."))
-    document.add("plugins", tomlkit.item(list(PLUGINS)))
-    store = {"type": "storage_sqlite", "path": str(DATABASE)}
-    signer = {
+    document.add("plugins", tomlkit.item([*PLUGINS, *(sshfoundation.PLUGINS if ssh else ())]))
+    document.add("store", tomlkit.item({"type": "storage_sqlite", "path": str(DATABASE)}))
+    document.add("signers", tomlkit.item(_signers(ssh=ssh)))
+    tables: list[Mapping[str, Any]] = [{"type": "jwk", "name": provisioner, **table}]
+    if ssh:
+        tables = [sshfoundation.enabled(tables[0]), sshfoundation.possession(taken=[provisioner])]
+    document.add("provisioners", _provisioners(tables))
+    return tomlkit.dumps(document)
+
+
+def _signers(*, ssh: bool) -> dict[str, Any]:
+    x509_signer = {
         "type": "x509signer",
         "roots": [str(ROOT)],
         "certificate": str(INTERMEDIATE),
         "key": f"file:{INTERMEDIATE_KEY}",
     }
-    document.add("store", tomlkit.item(store))
-    document.add("signers", tomlkit.item({"x509": signer}))
+    return {"x509": x509_signer} | ({"ssh": sshfoundation.signer()} if ssh else {})
+
+
+def _provisioners(tables: Iterable[Mapping[str, Any]]) -> Any:
     provisioners = tomlkit.aot()
-    entry = tomlkit.table()
-    entry.update({"type": "jwk", "name": provisioner})
-    for name, value in table.items():
-        entry.add(name, _inline(value))
-    provisioners.append(entry)
-    document.add("provisioners", provisioners)
-    return tomlkit.dumps(document)
+    for table in tables:
+        entry = tomlkit.table()
+        for name, value in table.items():
+            entry.add(name, _inline(value))
+        provisioners.append(entry)
+    return provisioners
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,22 @@ allow is not issued. The core verifies each grant that comes back from a plugin 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
+from typing import Generic, TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mica.records import CertificateKind, Issuance, ProvisionerRef
+from mica.requests import TimeOrDuration
+from mica.sshcert import CertType, Options
 
 #: What a leaf may do unless its permit says otherwise: TLS server and TLS client (RFC 5280 §4.2.1.12).
 TLS_USAGES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+#: What a certificate is for: a GeneralName in X.509, a principal in SSH.
+Name = TypeVar("Name")
 
 
 class Operation(StrEnum):
@@ -25,6 +31,10 @@ class Operation(StrEnum):
     X509_RENEW = "x509-renew"
     X509_REKEY = "x509-rekey"
     X509_REVOKE = "x509-revoke"
+    SSH_SIGN = "ssh-sign"
+    SSH_RENEW = "ssh-renew"
+    SSH_REKEY = "ssh-rekey"
+    SSH_REVOKE = "ssh-revoke"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,11 @@ class OneTime:
 
     id: str
     until: datetime
+
+    @classmethod
+    def of(cls, id: str, expires_at: datetime) -> "OneTime":
+        """What is remembered for as long as it could be accepted, also by a store that keeps whole seconds."""
+        return cls(id=id, until=expires_at.replace(microsecond=0) + timedelta(seconds=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +58,17 @@ class Reusable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exactly:
+class Exactly(Generic[Name]):
     """The certificate carries these names, all of them and no other."""
 
-    names: tuple[x509.GeneralName, ...]
+    names: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Within:
+class Within(Generic[Name]):
     """The certificate carries the request's names, each of which must be one of these."""
 
-    names: tuple[x509.GeneralName, ...]
+    names: tuple[Name, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +92,7 @@ class SignX509:
 
     subject_common_name: str
     """The issued subject is this CN alone, never the CSR's subject; empty: no subject."""
-    names: Exactly | Within | AsRequested
+    names: Exactly[x509.GeneralName] | Within[x509.GeneralName] | AsRequested
     csr_names: CSRNames = CSRNames.MUST_MATCH
     common_names: frozenset[str] | None = frozenset()
     """The CNs that the CSR may have besides none and ``subject_common_name``; None: its CN is ignored."""
@@ -95,6 +110,44 @@ class SignX509:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignSSH:
+    """A new SSH certificate for the key of the request (OpenSSH PROTOCOL.certkeys)."""
+
+    cert_type: CertType
+    """Whom it is for; a request for the other type is refused."""
+    key_id: str
+    """What it is called in sshd's log and in the record, whatever the request says."""
+    principals: Exactly[str] | Within[str]
+    """A request may name some of them, whatever their case; where it names none, ``Within`` means all."""
+    valid_after: TimeOrDuration | None = None
+    valid_before: TimeOrDuration | None = None
+    """Exactly these bounds, as a request would have them; one that has another is refused."""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    """It lies between these; a request beyond is refused, a default is cut."""
+    critical_options: Options = ()
+    """Sorted by name: ``force-command``, ``source-address``."""
+    extensions: Options | None = None
+    """Sorted by name; None: what users have by default, and nothing for hosts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddUser:
+    """Beside a user's certificate, one for another key that can do nothing but make the account on a host."""
+
+    account: str
+    """Whose; it stands in the operator's command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewSSH:
+    """An SSH certificate equal to this one but for serial, nonce, validity, CA key; on rekey, key."""
+
+    certificate: bytes
+    """As it was presented, its wire blob. Its key has signed the token; that it is on record, the core finds out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Renew:
     """A certificate equal to ``certificate`` but for serial number, validity, issuer, AKI; on rekey, key and SKI."""
 
@@ -109,7 +162,22 @@ class Revoke:
     serial_numbers: tuple[int, ...]
 
 
-Permit = SignX509 | Renew | Revoke
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeKeyId:
+    """The end of every SSH certificate with this key id on record that is of any use: expired ones of hosts as well."""
+
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeHeld:
+    """The end of exactly this SSH certificate, whose key has signed the token."""
+
+    certificate: bytes
+    """Its wire blob. That it is on record, the core finds out."""
+
+
+Permit = SignX509 | SignSSH | AddUser | Renew | RenewSSH | Revoke | RevokeKeyId | RevokeHeld
 Spend = OneTime | Reusable
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -21,8 +21,12 @@ from mica.errors import ConfigError
 from mica.events import Event
 from mica.grants import Grant
 from mica.pkix import TBSCertificate
-from mica.requests import SignRequest
+from mica.requests import SignRequest, SSHSignRequest
 from mica.roles import Kind
+from mica.sshcert import TBSSSHCertificate
+
+if TYPE_CHECKING:  # only the server has routes
+    from mica.services import Services
 
 #: How long an asynchronous policy or listener may take, in seconds.
 DEADLINE = 5.0
@@ -107,12 +111,29 @@ class Hooks:
             for kind in kinds:
                 yield _sound_kind(implementation, kind)
 
+    def routes(self, services: "Services") -> Iterator[tuple[str, object]]:
+        """What each plugin serves, with the plugin's name; raises ConfigError when one fails to say."""
+        for implementation in self._implementations["routes"]:
+            try:
+                routes = list(implementation({"services": services}))
+            except ConfigError as error:
+                raise ConfigError(f"plugin {implementation.plugin}: {fault}" for fault in error.faults) from error
+            except Exception as error:
+                raise ConfigError([f"plugin {implementation.plugin}: routes failed: {error!r}"]) from error
+            yield from ((implementation.plugin, route) for route in routes)
+
     async def objections(self, request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> list[str]:
         """Every plugin's reason to refuse the certificate. A plugin that fails in any way objects by that."""
-        facts = {"request": request, "tbs": tbs, "grant": grant}
+        return await self._objections("refuse_x509", {"request": request, "tbs": tbs, "grant": grant})
+
+    async def ssh_objections(self, request: SSHSignRequest | None, tbs: TBSSSHCertificate, grant: Grant) -> list[str]:
+        """As ``objections``, for an SSH certificate."""
+        return await self._objections("refuse_ssh", {"request": request, "tbs": tbs, "grant": grant})
+
+    async def _objections(self, hook: str, facts: dict[str, Any]) -> list[str]:
         return [
             objection
-            for implementation in self._implementations["refuse_x509"]
+            for implementation in self._implementations[hook]
             if (objection := await self._objection(implementation, facts)) is not None
         ]
 
@@ -233,7 +254,7 @@ def _unsound_options(name: str, function: Any) -> str | None:
 def _unsound_signature(name: str, function: Any) -> str | None:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         return f"{name} is a generator function; return a value"
-    if inspect.iscoroutinefunction(function) and name.startswith("register_"):
+    if inspect.iscoroutinefunction(function) and name.startswith(("register_", "routes")):
         return f"{name} must not be async"
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:

@@ -5,15 +5,20 @@ It marks its functions with ``mica.hookimpl``. ``mica.hooks`` calls each impleme
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from mica.events import Event
 from mica.grants import Grant
 from mica.pkix import TBSCertificate
-from mica.requests import SignRequest
-from mica.roles import KeyBackend, Kind, Provisioner, Store, X509Signer
+from mica.requests import SignRequest, SSHSignRequest
+from mica.roles import KeyBackend, Kind, Provisioner, SSHSigner, Store, X509Signer
+from mica.sshcert import TBSSSHCertificate
+
+if TYPE_CHECKING:  # only the server has routes
+    from mica.services import Services
+    from mica.web.routing import Route
 
 hookspec = pluggy.HookspecMarker("mica")
 hookimpl = pluggy.HookimplMarker("mica")
@@ -38,13 +43,26 @@ def register_x509_signers() -> Iterable[Kind[X509Signer]]:  # type: ignore[empty
 
 
 @hookspec
+def register_ssh_signers() -> Iterable[Kind[SSHSigner]]:  # type: ignore[empty-body]
+    """The kinds of SSH signer that the plugin offers to ``[signers.ssh]``."""
+
+
+@hookspec
 def register_stores() -> Iterable[Kind[Store]]:  # type: ignore[empty-body]
     """The kinds of store that the plugin offers to ``[store]``."""
 
 
 @hookspec
 def register_extensions() -> Iterable[Kind[Any]]:  # type: ignore[empty-body]
-    """Objects built from ``[plugin.<kind>]`` whose methods are hooks: policies and listeners with settings."""
+    """Objects built from ``[plugin.<kind>]`` whose methods are hooks: policies, listeners and routes with settings."""
+
+
+# What a plugin serves. Asked once, when the server is put together.
+
+
+@hookspec
+def routes(services: "Services") -> Iterable["Route"]:  # type: ignore[empty-body]
+    """The plugin's own endpoints. The first segment of their paths is the plugin's alone."""
 
 
 # What a plugin thinks. Asked for every certificate; any answer but None, and any failure, is an objection.
@@ -53,6 +71,15 @@ def register_extensions() -> Iterable[Kind[Any]]:  # type: ignore[empty-body]
 @hookspec
 def refuse_x509(request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> str | None:
     """Why this certificate must not be issued, or None. ``request`` is None on renewal. May be ``async``."""
+
+
+@hookspec
+def refuse_ssh(request: SSHSignRequest | None, tbs: TBSSSHCertificate, grant: Grant) -> str | None:
+    """Why this SSH certificate must not be issued, or None. ``request`` is None on renewal. May be ``async``.
+
+    Where an order makes a user's account as well, it is asked of both certificates; ``[signers.ssh]`` says whom the
+    second one is for (``add_user_principal``).
+    """
 
 
 # What a plugin hears. Told after the event is on record, through a bounded queue; failures are logged.

@@ -1,29 +1,50 @@
 """Whether a permit is what its type says. A plugin need not be typed, and a rule that nobody knows permits nothing."""
 
 import dataclasses
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from cryptography import x509
 
 from mica import names
-from mica.grants import AsRequested, CSRNames, Exactly, Permit, Renew, Revoke, SignX509, Within
+from mica.grants import (
+    AddUser,
+    AsRequested,
+    CSRNames,
+    Exactly,
+    Permit,
+    Renew,
+    RenewSSH,
+    Revoke,
+    RevokeHeld,
+    RevokeKeyId,
+    SignSSH,
+    SignX509,
+    Within,
+)
 from mica.records import CertificateKind, Issuance
+from mica.sshcert import CertType, sorted_options
+
+Members = Iterator[tuple[str, bool]]
 
 
 def permit_fault(permit: Permit) -> str:
     """The first member of ``permit`` that is not what its type says; empty when all are. May raise what it likes."""
-    if isinstance(permit, SignX509):
-        members = _sign_members(permit)
-    else:
-        members = _renew_members(permit) if isinstance(permit, Renew) else _revoke_members(permit)
-    return next((name for name, sound in members if not sound), "")
+    return next((name for name, sound in _MEMBERS[type(permit)](permit) if not sound), "")
 
 
 def frozen_permit(permit: Permit) -> Permit:
     """A copy whose collections cannot be changed from outside any more."""
     if isinstance(permit, Revoke):
         return dataclasses.replace(permit, serial_numbers=tuple(permit.serial_numbers))
+    if isinstance(permit, SignSSH):
+        return dataclasses.replace(
+            permit,
+            principals=dataclasses.replace(permit.principals, names=tuple(permit.principals.names)),
+            critical_options=_frozen_options(permit.critical_options),
+            extensions=None if permit.extensions is None else _frozen_options(permit.extensions),
+        )
     if not isinstance(permit, SignX509):
         return permit
     rule = permit.names
@@ -39,7 +60,7 @@ def frozen_permit(permit: Permit) -> Permit:
     )
 
 
-def _sign_members(permit: SignX509) -> Iterator[tuple[str, bool]]:
+def _sign_members(permit: SignX509) -> Members:
     yield "subject_common_name", isinstance(permit.subject_common_name, str)
     yield "names", _is_name_rule(permit.names)
     yield "csr_names", isinstance(permit.csr_names, CSRNames)
@@ -53,16 +74,53 @@ def _sign_members(permit: SignX509) -> Iterator[tuple[str, bool]]:
     yield "signer", isinstance(permit.signer, str)
 
 
-def _renew_members(permit: Renew) -> Iterator[tuple[str, bool]]:
+def _ssh_members(permit: SignSSH) -> Members:
+    rule = permit.principals
+    yield "cert_type", isinstance(permit.cert_type, CertType)
+    yield "key_id", isinstance(permit.key_id, str) and bool(permit.key_id)
+    yield "principals", isinstance(rule, Exactly | Within) and bool(rule.names) and _are(str, rule.names)
+    yield "valid_after", isinstance(permit.valid_after, timedelta) or _is_moment(permit.valid_after)
+    yield "valid_before", isinstance(permit.valid_before, timedelta) or _is_moment(permit.valid_before)
+    yield "not_before", _is_moment(permit.not_before)
+    yield "not_after", _is_moment(permit.not_after)
+    yield "critical_options", _are_options(permit.critical_options)
+    yield "extensions", permit.extensions is None or _are_options(permit.extensions)
+
+
+def _add_user_members(permit: AddUser) -> Members:
+    yield "account", isinstance(permit.account, str) and bool(permit.account)
+
+
+def _held_members(permit: RenewSSH | RevokeHeld) -> Members:
+    yield "certificate", isinstance(permit.certificate, bytes)
+
+
+def _renew_members(permit: Renew) -> Members:
     yield "certificate", isinstance(permit.certificate, Issuance)
 
 
-def _revoke_members(permit: Revoke) -> Iterator[tuple[str, bool]]:
+def _revoke_members(permit: Revoke) -> Members:
     yield "kind", isinstance(permit.kind, CertificateKind)
     yield "serial_numbers", _are(int, permit.serial_numbers)
 
 
-def _is_name_rule(rule: Exactly | Within | AsRequested) -> bool:
+def _key_id_members(permit: RevokeKeyId) -> Members:
+    yield "key_id", isinstance(permit.key_id, str) and bool(permit.key_id)
+
+
+_MEMBERS: Mapping[type[Any], Callable[[Any], Members]] = {
+    SignX509: _sign_members,
+    SignSSH: _ssh_members,
+    AddUser: _add_user_members,
+    Renew: _renew_members,
+    RenewSSH: _held_members,
+    Revoke: _revoke_members,
+    RevokeKeyId: _key_id_members,
+    RevokeHeld: _held_members,
+}
+
+
+def _is_name_rule(rule: Exactly[x509.GeneralName] | Within[x509.GeneralName] | AsRequested) -> bool:
     if isinstance(rule, AsRequested):
         return set(rule.kinds) <= set(names.KINDS)
     return isinstance(rule, Exactly | Within) and all(type(name) in names.KINDS for name in rule.names)
@@ -75,3 +133,13 @@ def _is_moment(value: object) -> bool:
 def _are(kind: type, values: object) -> bool:
     """Whether ``values`` is a collection, not a string, of ``kind`` alone."""
     return isinstance(values, tuple | list | set | frozenset) and all(isinstance(value, kind) for value in values)
+
+
+def _are_options(values: Any) -> bool:
+    """Whether ``values`` are pairs of texts, in the order that a certificate has them in, and no name twice."""
+    pairs = isinstance(values, tuple | list) and all(_are(str, pair) and len(pair) == 2 for pair in values)
+    return pairs and (options := _frozen_options(values)) == sorted_options(options)
+
+
+def _frozen_options(options: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in options)

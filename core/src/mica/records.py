@@ -44,7 +44,7 @@ class Issuance:
     """The certificate as issued: DER (X.509) or the wire blob (SSH)."""
     provisioner: ProvisionerRef
     subject: str
-    """The subject's common name, also where it is too long to stand in the certificate."""
+    """The subject's common name, also where it is too long to stand in the certificate (X.509); the key id (SSH)."""
     names: tuple[str, ...]
     """Every name it carries, as text: SANs (X.509), principals (SSH)."""
     not_before: datetime
@@ -106,6 +106,8 @@ class Query:
     now: datetime
     """The moment that ``status`` refers to."""
     kind: CertificateKind | None = None
+    issuers: tuple[bytes, ...] = ()
+    """``CertificateId.issuer`` is one of these; empty: whatever it is."""
     name: str | None = None
     """Exactly one of the certificate's names."""
     subject: str | None = None

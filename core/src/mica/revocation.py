@@ -11,7 +11,7 @@ from mica.grants import Operation, Revoke
 from mica.logs import request_id
 from mica.records import CertificateId, CertificateKind, Commit, ProvisionerRef, Revocation, SpentToken
 from mica.renewal import on_record
-from mica.requests import RevokeRequest
+from mica.requests import RevokeRequest, SSHRevokeRequest
 
 
 async def revoke_by_token(authority: Authority, request: RevokeRequest, token: str) -> None:
@@ -28,7 +28,7 @@ async def revoke_by_token(authority: Authority, request: RevokeRequest, token: s
             )
         async with authority.in_flight.hold(grant) as spends:
             ids = await _identify(authority, request.serial_number)
-            await _record(authority, request, ids, grant.provisioner, spends)
+            await record(authority, ids, request, grant.provisioner, spends)
 
 
 async def revoke_by_certificate(authority: Authority, request: RevokeRequest, certificate: x509.Certificate) -> None:
@@ -42,8 +42,8 @@ async def revoke_by_certificate(authority: Authority, request: RevokeRequest, ce
         try:
             issuance = await on_record(authority, certificate)
         except CertificateRevoked as error:
-            raise _already(request.serial_number) from error
-        await _record(authority, request, (issuance.id,), issuance.provisioner, ())
+            raise already_revoked(request.serial_number) from error
+        await record(authority, (issuance.id,), request, issuance.provisioner, ())
 
 
 async def _identify(authority: Authority, serial_number: int) -> tuple[CertificateId, ...]:
@@ -61,17 +61,18 @@ async def _identify(authority: Authority, serial_number: int) -> tuple[Certifica
             possible[id] = None
     ids = tuple([id for id in possible if await authority.store.revocation(id) is None])
     if not ids:
-        raise _already(serial_number)
+        raise already_revoked(serial_number)
     return ids
 
 
-async def _record(
+async def record(
     authority: Authority,
-    request: RevokeRequest,
     ids: tuple[CertificateId, ...],
+    request: RevokeRequest | SSHRevokeRequest,
     provisioner: ProvisionerRef,
     spends: tuple[SpentToken, ...],
 ) -> None:
+    """The certificates are on record as revoked, all of them, the token spent; raises AlreadyRevoked."""
     revocations = tuple(
         Revocation(
             id=id,
@@ -86,10 +87,11 @@ async def _record(
     try:
         await authority.store.commit(Commit(revocations=revocations, spends=spends))
     except AlreadyRevoked as error:
-        raise _already(request.serial_number) from error
+        raise already_revoked(request.serial_number) from error
     for each in revocations:
         authority.listeners.tell(Revoked(revocation=each, at=each.revoked_at, request_id=each.request_id))
 
 
-def _already(serial_number: int) -> AlreadyRevoked:
+def already_revoked(serial_number: int | None) -> AlreadyRevoked:
+    """In the words that clients know it by."""
     return AlreadyRevoked(f"certificate with serial number '{serial_number}' is already revoked")

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from mica.audiences import Audiences
 from mica.grants import Grant, Operation
 from mica.pkix import SubjectPublicKey
-from mica.records import CertificateId, Commit, Issuance, Page, Query, Revocation, SpentToken
+from mica.records import CertificateId, CertificateKind, Commit, Issuance, Page, Query, Revocation, SpentToken
+from mica.sshcert import CertType
+from mica.sshkeys import SSHPublicKey
 from mica.tokens import UnverifiedToken
 
 
@@ -56,6 +58,23 @@ class SignerContext(Context):
     """Issuer first, without the root."""
     blocking: bool = False
     """Whether the key's ``sign`` waits for something outside the process, as its backend says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSHKey:
+    """A CA key for one type of SSH certificate."""
+
+    key: CertificateIssuerPrivateKeyTypes = field(repr=False)
+    blocking: bool = False
+    """Whether its ``sign`` waits for something outside the process, as its backend says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSHSignerContext(Context):
+    """What an SSH signer is given besides: the keys of its own table, and no other's."""
+
+    keys: Mapping[CertType, SSHKey] = field(repr=False)
+    """At least one; a type without a key is not issued."""
 
 
 Role_co = TypeVar("Role_co", covariant=True)
@@ -181,6 +200,19 @@ class X509Signer(Protocol):
         """The signature over exactly these octets, by the key of ``chain[0]``, as a certificate carries it."""
 
 
+class SSHSigner(Protocol):
+    """Signs what the core wrote, for users and for hosts."""
+
+    def authority_keys(self, cert_type: CertType) -> tuple[SSHPublicKey, ...]:
+        """What certificates of this type are believed by: first the key of ``sign``, then those before and after it.
+
+        Empty where none are issued; always the same.
+        """
+
+    async def sign(self, tbs: bytes, cert_type: CertType) -> bytes:
+        """The blob of the signature over exactly these octets, by ``authority_keys(cert_type)[0]`` (RFC 4253 §6.6)."""
+
+
 class Store(Protocol):
     """Remembers what must not be forgotten. Every method raises Unavailable when it cannot answer."""
 
@@ -216,3 +248,16 @@ class Store(Protocol):
 
     async def aclose(self) -> None:
         """Every commit that was accepted is on disk, and everything is given back."""
+
+
+@runtime_checkable
+class RevocationLister(Protocol):
+    """A store that can tell all that is revoked: what revocation lists are made of."""
+
+    async def revocations(
+        self, kind: CertificateKind, issuer: bytes, *, after: int = -1, limit: int = 1000
+    ) -> tuple[Revocation, ...]:
+        """The revocations of an issuer's certificates, on record or not, whose serial numbers lie above ``after``.
+
+        In ascending order, at most ``limit``. Raises Unavailable.
+        """

@@ -85,6 +85,14 @@ class TBSSSHCertificate:
             )
         )
 
+    @classmethod
+    def decode(cls, wire: bytes, place: str = "certificate") -> "TBSSSHCertificate":
+        """What the octets say that are to be signed; raises MalformedSSH that begins with ``place``."""
+        reader = Reader(wire, place)
+        tbs = _read_tbs(reader)
+        reader.end()
+        return tbs
+
     def assemble(self, signature: bytes) -> bytes:
         """The certificate: these octets, and the blob ``signature`` (see ``sshsignatures.encode``)."""
         return self.wire + string(signature)

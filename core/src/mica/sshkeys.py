@@ -94,6 +94,11 @@ class SSHPublicKey:
         return self.application is not None
 
     @property
+    def digest(self) -> bytes:
+        """SHA-256 of the blob: what the certificates that a CA's key has signed are recorded under."""
+        return hashlib.sha256(self.blob).digest()
+
+    @property
     def fingerprint(self) -> str:
         """``SHA256:`` and base64 without padding, as OpenSSH prints it."""
         return fingerprint(self.blob)
@@ -101,6 +106,10 @@ class SSHPublicKey:
     def faults(self) -> list[str]:
         """Every reason why nobody should trust the key; empty when it is good. The rules are X.509's."""
         return keyrules.check_public_key(self.key)
+
+    def authority_faults(self) -> list[str]:
+        """Every reason why it cannot be the key of a CA; empty when it can."""
+        return ["a security key signs for people, and cannot be a CA"] if self.is_security_key else self.faults()
 
 
 def read_fields(reader: Reader, key_type: str) -> SSHPublicKey:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from mica.claims import Claims
 from mica.durations import format_go
 from mica.errors import MalformedRequest
-from mica.grants import SignX509
+from mica.grants import SignSSH, SignX509
 from mica.issuers import Issuer
 from mica.requests import SignRequest, TimeOrDuration
 
@@ -26,25 +26,25 @@ class Validity:
 
 def compose(request: SignRequest, permit: SignX509, claims: Claims, issuer: Issuer, now: datetime) -> Validity:
     """What was asked for; and where nothing was asked, the default, cut to what the permit and the issuer allow."""
-    start = _resolved(request.not_before, now)
+    start = resolved(request.not_before, now)
     base = start or now
-    end = _resolved(request.not_after, base)
+    end = resolved(request.not_after, base)
     if start is None:
         start = max(filter(None, (now - issuer.backdate, permit.not_before, issuer.not_before)))
     if end is None:
-        default = _resolved(claims.default_tls_cert_duration, base)
+        default = resolved(claims.default_tls_cert_duration, base)
         end = min(filter(None, (default, permit.not_after, issuer.not_after)))
-    return Validity(not_before=_whole(start), not_after=_whole(end))
+    return Validity(not_before=whole(start), not_after=whole(end))
 
 
 def check(validity: Validity, permit: SignX509, claims: Claims, issuer: Issuer, now: datetime) -> list[str]:
     """Every reason why a certificate must not have this validity; raises MalformedRequest when it makes no sense."""
     first, last = validity.not_before, validity.not_after
     if last < now:
-        raise MalformedRequest(f"notAfter cannot be in the past; na={_rfc3339(last)}")
+        raise MalformedRequest(f"notAfter cannot be in the past; na={rfc3339(last)}")
     if last < first:
-        raise MalformedRequest(f"notAfter cannot be before notBefore; na={_rfc3339(last)}, nb={_rfc3339(first)}")
-    return _length_faults(validity, claims, issuer, now) + _window_faults(validity, permit)
+        raise MalformedRequest(f"notAfter cannot be before notBefore; na={rfc3339(last)}, nb={rfc3339(first)}")
+    return _length_faults(validity, claims, issuer, now) + window_faults(validity, permit)
 
 
 def _length_faults(validity: Validity, claims: Claims, issuer: Issuer, now: datetime) -> list[str]:
@@ -62,21 +62,24 @@ def _length_faults(validity: Validity, claims: Claims, issuer: Issuer, now: date
             f"duration of {format_go(shortest)}"
         )
     if validity.not_before > now + claims.max_tls_cert_duration:
-        faults.append(f"notBefore ({_rfc3339(validity.not_before)}) lies further ahead than a certificate may last")
+        faults.append(f"notBefore ({rfc3339(validity.not_before)}) lies further ahead than a certificate may last")
     return faults
 
 
-def _window_faults(validity: Validity, permit: SignX509) -> list[str]:
+def window_faults(
+    validity: Validity, permit: SignX509 | SignSSH, *, first: str = "notBefore", last: str = "notAfter"
+) -> list[str]:
+    """Where the validity lies outside of the permit's window; ``first`` and ``last`` are what its ends are called."""
     faults = []
-    if permit.not_before is not None and validity.not_before < _whole(permit.not_before):
+    if permit.not_before is not None and validity.not_before < whole(permit.not_before):
         faults.append(
-            f"requested certificate notBefore ({_rfc3339(validity.not_before)}) is before the active validity window "
-            f"of the provisioning credential ({_rfc3339(permit.not_before)})"
+            f"requested certificate {first} ({rfc3339(validity.not_before)}) is before the active validity window "
+            f"of the provisioning credential ({rfc3339(permit.not_before)})"
         )
     if permit.not_after is not None and validity.not_after > permit.not_after:
         faults.append(
-            f"requested certificate notAfter ({_rfc3339(validity.not_after)}) is after the expiration of the "
-            f"provisioning credential ({_rfc3339(permit.not_after)})"
+            f"requested certificate {last} ({rfc3339(validity.not_after)}) is after the expiration of the "
+            f"provisioning credential ({rfc3339(permit.not_after)})"
         )
     return faults
 
@@ -86,10 +89,11 @@ def continued(not_before: datetime, not_after: datetime, issuer: Issuer, now: da
     length = not_after - not_before
     start = max(now - issuer.backdate, issuer.not_before)
     end = min(start + length, issuer.not_after)
-    return Validity(not_before=_whole(start), not_after=_whole(end))
+    return Validity(not_before=whole(start), not_after=whole(end))
 
 
-def _resolved(asked: TimeOrDuration | None, base: datetime) -> datetime | None:
+def resolved(asked: TimeOrDuration | None, base: datetime) -> datetime | None:
+    """The moment that was asked for, a duration being counted from ``base``; raises MalformedRequest."""
     if isinstance(asked, timedelta):
         try:
             return base + asked
@@ -98,9 +102,11 @@ def _resolved(asked: TimeOrDuration | None, base: datetime) -> datetime | None:
     return asked
 
 
-def _whole(moment: datetime) -> datetime:
+def whole(moment: datetime) -> datetime:
+    """The moment without the fraction of its second."""
     return moment.replace(microsecond=0)
 
 
-def _rfc3339(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
+    """As messages have it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from jwcrypto import jwa, jwe, jwk
 from jwcrypto.common import base64url_encode
 
@@ -121,6 +121,28 @@ def make(
     }
     write(home / "config/defaults.json", json.dumps(defaults, indent="\t").encode())
     return old
+
+
+def add_ssh(old: OldCA, **members: Any) -> dict[str, PrivateKey]:
+    """The folder has the SSH keys and the provisioner that ``step ca init --ssh`` makes; ``ssh`` says this besides."""
+    keys: dict[str, PrivateKey] = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("user", "host")}
+    for name, key in keys.items():
+        write(old.home / f"secrets/ssh_{name}_ca_key", legacy_pem(key, CA_PASSWORD))
+        line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        write(old.home / f"certs/ssh_{name}_ca_key.pub", line + b" \n")
+    old.config["authority"]["provisioners"].append(
+        {"type": "SSHPOP", "name": "sshpop", "claims": {"enableSSHCA": True}}
+    )
+    for provisioner in old.config["authority"]["provisioners"]:
+        provisioner["claims"] = {"enableSSHCA": True}
+    old.change(
+        ssh={
+            "hostKey": str(old.home / "secrets/ssh_host_ca_key"),
+            "userKey": str(old.home / "secrets/ssh_user_ca_key"),
+            **members,
+        }
+    )
+    return keys
 
 
 def new_jwk() -> dict[str, Any]:

@@ -320,7 +320,7 @@ def test_names_claims_roots_and_backdate_are_taken_over(here: Import) -> None:
         authority__backdate="2m",
     )
     here.old.config["authority"]["provisioners"][0]["claims"] = {
-        "minTLSCertDuration": "1m30s", "disableRenewal": True, "maxUserSSHCertDuration": "1h0m0s",
+        "minTLSCertDuration": "1m30s", "disableRenewal": True, "maxUserSSHCertDuration": "16h0m0s",
         "allowRenewalAfterExpiry": None,
     }  # fmt: skip
     here.old.change()
@@ -333,12 +333,12 @@ def test_names_claims_roots_and_backdate_are_taken_over(here: Import) -> None:
         'backdate = "2m" # authority.backdate',
         'max_tls_cert_duration = "48h0m0s"',
         'default_tls_cert_duration = "36h"',
-        'claims = {min_tls_cert_duration = "1m30s", disable_renewal = true}',
+        "enable_ssh_ca = true",
+        'claims = {min_tls_cert_duration = "1m30s", max_user_ssh_cert_duration = "16h0m0s", disable_renewal = true}',
     ):
         assert line in here.toml.splitlines()
     here.check()
-    assert items["authority.claims.enableSSHCA"]["outcome"] == "no counterpart yet"
-    assert items["authority.provisioners[0].claims.maxUserSSHCertDuration"]["outcome"] == "no counterpart yet"
+    assert "enable_ssh_ca" in items["authority.claims"]["detail"]
 
 
 def test_member_names_are_found_in_any_case_as_step_ca_finds_them(here: Import) -> None:
@@ -350,7 +350,7 @@ def test_member_names_are_found_in_any_case_as_step_ca_finds_them(here: Import) 
 def test_nothing_of_what_is_left_behind_is_left_unsaid(here: Import) -> None:
     here.old.change(
         insecureAddress=":8080",
-        ssh={"hostKey": "secrets/ssh_host_ca_key", "userKey": "secrets/ssh_user_ca_key"},
+        ssh={"addUserPrincipal": "provisioner"},
         monitoring={"type": "newrelic", "key": "k"},
         metricsAddress=":9090",
         crl={"enabled": True},
@@ -368,7 +368,7 @@ def test_nothing_of_what_is_left_behind_is_left_unsaid(here: Import) -> None:
     )  # fmt: skip
     assert {outcomes[name] for name in gone} == {"no counterpart yet"}
     assert outcomes["db (badgerv2): revocations"] == "to do"
-    assert "stay where they are" in items["ssh"]["detail"]
+    assert "names no key that signs" in items["ssh"]["detail"]
     told = here.run("--force").err
     assert all(f"  {name}: " in told for name in items)
     assert "warning: authority.policy does not hold here" in told

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from core.tests.cli_ca.conftest import Machine
-from core.tests.keygen import ALL_KEYS, Keygen, blob_of
 
 from mica.sshwire import text
+from mica.testing.keygen import ALL_KEYS, Keygen, blob_of
 
 
 @pytest.mark.parametrize("name", ALL_KEYS)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from core.tests.cli_ca.conftest import Machine
-from core.tests.keygen import ALL_KEYS, KEY_OPTIONS, Keygen, blob_of
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from mica.testing.keygen import ALL_KEYS, KEY_OPTIONS, Keygen, blob_of
 
 LASTING = "20200101000000Z:20990101000000Z"
 OPTIONS = (

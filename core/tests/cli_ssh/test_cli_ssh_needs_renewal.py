@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from core.tests.cli_ca.conftest import Machine
-from core.tests.keygen import Keygen
+
+from mica.testing.keygen import Keygen
 
 HOUR = timedelta(hours=1)
 

@@ -60,6 +60,22 @@ def test_wrong_types_are_refused_by_name(value: str) -> None:
                 read("a")
 
 
+def test_arrays_and_objects_of_strings_keep_their_order_and_null_is_an_empty_string() -> None:
+    body = Body.decode(b'{"Principals":["b","a",null],"data":{"B":"1","a":null},"empty":null}')
+    assert body.strings("principals") == ("b", "a", "")
+    assert list(body.dictionary("data").items()) == [("B", "1"), ("a", "")]
+    assert body.strings("empty") == body.strings("absent") == ()
+    assert body.dictionary("empty") == body.dictionary("absent") == {}
+
+
+@pytest.mark.parametrize("value", ['"text"', "1", "true", "[1]", "[[]]", "[{}]", '{"a":1}', '{"a":["b"]}', '{"a":{}}'])
+def test_arrays_and_objects_of_anything_else_are_refused_by_name(value: str) -> None:
+    body = Body.decode(f'{{"a":{value}}}'.encode())
+    for read in (body.strings, body.dictionary):
+        with pytest.raises(MalformedRequest, match="error decoding json: a must be an (array|object) of strings"):
+            read("a")
+
+
 def test_a_missing_member_is_named() -> None:
     with pytest.raises(MalformedRequest, match=r"^missing ott$"):
         Body.decode(b'{"ott":""}').required("ott")
@@ -70,5 +86,6 @@ def test_any_octets_are_read_or_refused(data: bytes) -> None:
     try:
         body = Body.decode(data)
         body.text("csr"), body.integer("reasonCode"), body.flag("passive")
+        body.strings("principals"), body.dictionary("data")
     except MalformedRequest:
         pass

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwcrypto import jwk as jwcrypto_jwk
 
-from mica import Operation, SignX509, keyfiles
+from mica import Operation, RevokeKeyId, SignSSH, SignX509, keyfiles
 from mica.client import KeyProblem, TokenOrder
 from mica.client.jws import PrivateKey
 from mica.jwe import encrypt_jwk
 from mica.jwk import dump, load
+from mica.sshcert import CertType
 from mica.testing.contexts import URL, Clock, make_context
 from mica.testing.provisioners import verdict
 from mica_jwk.client import JWKTokenSource, new_key, public_key
@@ -45,6 +46,7 @@ class Desk:
     """A desk with the given passwords on it; remembers what it was asked for."""
 
     key_file: Path | None = None
+    certificate_file: Path | None = None
     kept: str = ""
     given: list[bytes] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -123,6 +125,37 @@ def test_a_token_has_no_claim_that_was_not_ordered(jwk: dict[str, str], jwe: str
     raw = JWKTokenSource().token(order, listed(jwk), Desk(kept=jwe, given=[PASSWORD]))
     claims = jwt.decode(raw, options={"verify_signature": False})
     assert claims.keys() == {"aud", "exp", "iat", "iss", "jti", "nbf", "sub", "user"}
+
+
+@pytest.mark.parametrize("operation", [Operation.SSH_SIGN, Operation.SSH_REVOKE])
+async def test_an_order_for_ssh_is_passed_on_and_has_no_names_of_x509(
+    jwk: dict[str, str], jwe: str, operation: Operation
+) -> None:
+    ssh = {"certType": "host", "keyID": "web.example", "principals": ["web.example"], "validBefore": "48h0m0s"}
+    order = TokenOrder(
+        operation=operation,
+        subject="web.example",
+        audience=f"{URL}/1.0/ssh/{operation.removeprefix('ssh-')}",
+        issued_at=NOW,
+        not_before=NOW,
+        not_after=NOW + timedelta(minutes=5),
+        extra={"step": {"ssh": ssh}},
+    )
+    raw = JWKTokenSource().token(order, listed(jwk), Desk(kept=jwe, given=[PASSWORD]))
+    claims = jwt.decode(raw, options={"verify_signature": False})
+    assert claims["step"] == {"ssh": ssh}
+    assert claims.keys() == {"aud", "exp", "iat", "iss", "jti", "nbf", "step", "sub"}
+    provisioner = JWKProvisioner(JWKConfig(name="admin", key=public_key(jwk)), make_context(Clock(NOW)))
+    (permit,) = (await verdict(provisioner, raw, operation)).permits
+    if operation is Operation.SSH_REVOKE:
+        assert permit == RevokeKeyId(key_id="web.example")
+    else:
+        assert isinstance(permit, SignSSH)
+        assert (permit.cert_type, permit.key_id, permit.valid_before) == (
+            CertType.HOST,
+            "web.example",
+            timedelta(days=2),
+        )
 
 
 def test_no_two_tokens_are_the_same(jwk: dict[str, str], tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from mica_jwk.plugin import register_provisioners
 from mica_jwk.provisioner import JWKConfig, JWKProvisioner
 
 SIGN, REVOKE = Operation.X509_SIGN, Operation.X509_REVOKE
+SSH_SIGN, SSH_REVOKE = Operation.SSH_SIGN, Operation.SSH_REVOKE
 P256 = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
 ED25519 = ed25519.Ed25519PrivateKey.generate()
@@ -61,12 +62,24 @@ def claims(operation: Operation, now: datetime) -> dict[str, Any]:
     shared = {"iss": "admin", "iat": moment, "nbf": moment, "exp": moment + 300, "jti": secrets.token_hex(32)}
     if operation is REVOKE:
         return {**shared, "sub": "4711", "aud": f"{URL}/1.0/revoke"}
+    if operation is SSH_SIGN:
+        ssh = {
+            "certType": "user",
+            "keyID": "ann@harbour.example",
+            "principals": ["ann"],
+            "validAfter": "",
+            "validBefore": "",
+        }
+        return {**shared, "sub": "ann@harbour.example", "aud": f"{URL}/1.0/ssh/sign", "step": {"ssh": ssh}}
+    if operation is SSH_REVOKE:
+        return {**shared, "sub": "18446744073709551615", "aud": f"{URL}/1.0/ssh/revoke"}
     return {**shared, "sub": "svc.example", "sans": ["svc.example"], "aud": f"{URL}/1.0/sign"}
 
 
 class Suite(TokenProvisionerContract, RenewalProvisionerContract):
     """Both contracts, for one key and algorithm."""
 
+    ordered = (SIGN, REVOKE, SSH_SIGN, SSH_REVOKE)
     key: ClassVar[SigningKey] = P256
     alg: ClassVar[str] = "ES256"
 

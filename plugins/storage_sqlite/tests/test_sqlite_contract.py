@@ -7,10 +7,11 @@ from pathlib import Path
 from mica import Store
 from mica.testing.contexts import Clock, make_context
 from mica.testing.store import StoreContract
+from mica.testing.store_revocations import RevocationListContract
 from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 
 
-class TestSQLiteStore(StoreContract):
+class TestSQLiteStore(StoreContract, RevocationListContract):
     @asynccontextmanager
     async def open_store(self, directory: Path) -> AsyncIterator[Store]:
         store = SQLiteStore(SQLiteConfig(), make_context(Clock(), directory))

@@ -7,15 +7,16 @@ import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import mica_storage_sqlite.schema
-from mica import ConfigError, Unavailable
+from mica import AlreadyRevoked, CertificateKind, Commit, ConfigError, Query, Status, Unavailable
 from mica.testing.contexts import Clock, make_context
-from mica.testing.records import make_order
+from mica.testing.records import NOW, make_id, make_order, make_revocation, make_token
 from mica.testing.store_place import is_whole
 from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 
@@ -100,6 +101,61 @@ async def test_an_older_schema_is_brought_up_to_date_once(tmp_path: Path, monkey
     connection = sqlite3.connect(tmp_path / "mica.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (len(migrations),)
     connection.close()
+
+
+def _written_by_version_1(folder: Path) -> None:
+    """A database as the version of mica before SSH left it, from ``sqlite3 mica.db .dump``."""
+    path = folder / "mica.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(Path(__file__).with_name("version_1.sql").read_text())
+    connection.close()
+    path.chmod(0o600)
+
+
+async def test_what_the_first_version_wrote_is_found_by_this_one(tmp_path: Path) -> None:
+    _written_by_version_1(tmp_path)
+    async with opened(tmp_path):
+        pass
+    async with opened(tmp_path) as store:
+        for conditions, serials in (
+            ({}, [3, 2, 2, 1]),
+            ({"name": "svc.example"}, [3, 2, 2, 1]),
+            ({"name": "svc.example", "kind": CertificateKind.X509}, [2, 2, 1]),
+            ({"name": "svc.example", "issuers": (b"\x01" * 32,)}, [2, 1]),
+            ({"name": "alice@example.com"}, []),
+            ({"subject": "alice@example.com"}, [3]),
+            ({"subject": "svc.example"}, [2, 1]),
+            ({"status": Status.REVOKED}, [2]),
+            ({"kind": CertificateKind.SSH, "expires_after": NOW}, [3]),
+            ({"expires_after": NOW + timedelta(days=7)}, [2]),
+        ):
+            rows = (await store.search(Query(now=NOW, **conditions))).rows
+            assert [row.issuance.id.serial_number for row in rows] == serials, conditions
+        listed = await store.revocations(CertificateKind.X509, b"\x01" * 32)
+        assert [revocation.id.serial_number for revocation in listed] == [2, 127, 200, 256, 2**70]
+        assert await store.is_spent(make_token(id="spent"))
+        assert rows[0].issuance.replaces == replace(listed[0].id, serial_number=1)
+        await store.commit(make_order(revocations=(make_revocation(make_id()),)))
+        await store.commit(Commit(revocations=(make_revocation(make_id(issuer=b"\x02" * 32)),)))
+        with pytest.raises(AlreadyRevoked):
+            await store.commit(Commit(revocations=(listed[0],)))
+    connection = sqlite3.connect(tmp_path / "mica.db")
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+
+
+async def test_a_database_brought_up_to_date_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    _written_by_version_1(tmp_path)
+    schemas = []
+    for folder in (tmp_path, tmp_path / "new"):
+        async with opened(folder):
+            connection = sqlite3.connect(folder / "mica.db")
+            rows = connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+            connection.close()
+        schemas.append([(kind, name, " ".join(str(sql).replace('"', "").split())) for kind, name, sql in rows])
+    assert schemas[0] == schemas[1]
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,8 +105,12 @@ def warn(text: str) -> None:
 
 def chosen(name: str, value: object) -> None:
     """``✔ Name: value`` is on stderr: what a menu leaves behind, and what stands there when no menu was needed."""
-    mark, label = _styled("✔", fg="green"), _styled(f"{printable(name)}:", bold=True)
-    click.echo(f"{mark} {label} {printable(str(value))}", err=True)
+    _marked(_styled("✔", fg="green"), name, value)
+
+
+def failed(name: str, value: object) -> None:
+    """``✗ Name: value`` is on stderr: something beside what the command was called for, which it does without."""
+    _marked(_styled("✗", fg="red"), name, value)
 
 
 @contextmanager
@@ -235,6 +239,10 @@ def _objection(answer: str, check: Callable[[str], object] | None) -> str | None
     except (ValueError, MicaError, CLIError) as error:
         return str(error)
     return None
+
+
+def _marked(mark: str, name: str, value: object) -> None:
+    click.echo(f"{mark} {_styled(f'{printable(name)}:', bold=True)} {printable(str(value))}", err=True)
 
 
 def _plain() -> bool:

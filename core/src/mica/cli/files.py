@@ -134,7 +134,8 @@ def reason(error: Exception) -> str:
 
 def _target(path: "Path") -> "Path":
     try:
-        return path.resolve()
+        # What /dev/stdout stands for may be a pipe, which has no path of its own.
+        return path if _is_stream(path) else path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a ring of links; a NUL in the name
         raise FileProblem(f"{path}: cannot be written: {reason(error)}") from error
 

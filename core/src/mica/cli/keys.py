@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
 from mica.cli import files, options, passwords
 from mica.cli.console import progress
 from mica.cli.errors import FileProblem
 from mica.errors import ConfigError
 from mica.keyfiles import PasswordNeeded, PrivateKey, dump_private_key, generate, load_private_key
 
-__all__ = ["PrivateKey", "create_key", "is_key_uri", "key_pem", "new_key", "read_key"]
+__all__ = ["PrivateKey", "create_key", "is_key_uri", "key_pem", "new_key", "read_key", "same_kind"]
+
+_CURVES = {"secp256r1": "EC-P256", "secp384r1": "EC-P384", "secp521r1": "EC-P521"}
 
 
 def read_key(path: str | Path, password_source: str | None, *, flag: str = "--password-file") -> PrivateKey:
@@ -69,3 +73,12 @@ def key_pem(key: PrivateKey, password: bytes | None) -> bytes:
 def _load(data: bytes, password: bytes | None, path: str | Path) -> PrivateKey:
     with progress(f"opening {path}"):
         return load_private_key(data, password, where=str(path))
+
+
+def same_kind(key: PrivateKey) -> str:
+    """What ``mica.keyfiles.generate`` calls a key like this one."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return _CURVES[key.curve.name]
+    if isinstance(key, rsa.RSAPrivateKey):
+        return f"RSA-{next((bits for bits in options.RSA_SIZES if bits >= key.key_size), options.RSA_SIZES[-1])}"
+    return "Ed25519"

@@ -168,6 +168,11 @@ def provisioner(command: Command) -> Command:
         metavar="FILE",
         help="Password of the provisioner's key: a file, - for stdin, fd:N.",
     )(command)
+    return provisioner_name(command)
+
+
+def provisioner_name(command: Command) -> Command:
+    """``provisioner: str | None``."""
     return click.option("--provisioner", "--issuer", "provisioner", metavar="NAME", help="Provisioner to use.")(command)
 
 
@@ -179,6 +184,13 @@ def force(command: Command) -> Command:
 def insecure(command: Command) -> Command:
     """``insecure: bool``; see ``require_insecure``."""
     return click.option("--insecure", is_flag=True, help="Allow what weakens security.")(command)
+
+
+def require_ca_url(ca_url: str | None) -> str:
+    """Where the CA is; raises Usage when neither a flag nor a file says it."""
+    if ca_url is None:
+        raise Usage("flag '--ca-url' is required", hint="or run once: mica ca bootstrap --ca-url … --fingerprint …")
+    return ca_url
 
 
 def require_insecure(flag: str, insecure: bool) -> None:

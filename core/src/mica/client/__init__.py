@@ -25,6 +25,8 @@ from mica.client.tls import Identity as Identity
 from mica.client.urls import normalize as normalize
 
 if TYPE_CHECKING:
+    from mica.client.openedkeys import OpenedKey as OpenedKey
+    from mica.client.openedkeys import open_key as open_key
     from mica.client.roles import CA as CA
     from mica.client.roles import Certifying as Certifying
     from mica.client.roles import Publishing as Publishing
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from mica.client.sources import TokenSource as TokenSource
 
 _LATER = {
+    "OpenedKey": "mica.client.openedkeys",
+    "open_key": "mica.client.openedkeys",
     "CA": "mica.client.roles",
     "Certifying": "mica.client.roles",
     "Publishing": "mica.client.roles",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mica.client.api import Issued
+    from mica.client.ssh import SSHCA
     from mica.client.tls import Identity
 
 
@@ -77,3 +78,7 @@ class Publishing(Protocol):
 
 class CA(Vouching, Certifying, Publishing, Protocol):
     """All of it."""
+
+    @property
+    def ssh(self) -> "SSHCA":
+        """Its SSH half."""

@@ -27,7 +27,7 @@ class TokenOrder:
 
     operation: "Operation"
     subject: str
-    """The common name, or the serial number that is to be revoked."""
+    """The common name or key id, or the serial number that is to be revoked."""
     sans: tuple[str, ...] = ()
     """The names of the certificate; only for signing."""
     audience: str
@@ -59,6 +59,10 @@ class Desk(ReadingDesk, Protocol):
     @property
     def key_file(self) -> Path | None:
         """The private key that was named, instead of one that the CA keeps."""
+
+    @property
+    def certificate_file(self) -> Path | None:
+        """The certificate that was named, whose key signs the token: ``key_file``."""
 
     def encrypted_key(self, kid: str) -> str:
         """The provisioner's private key as the CA keeps it, encrypted."""

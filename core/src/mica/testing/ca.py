@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,19 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from mica import foundation
+from mica import foundation, sshfoundation
 from mica.authority import Authority
 from mica.clock import system_clock
 from mica.config import load
 from mica.csr import decode_csr
-from mica.keyfiles import PrivateKey, generate
+from mica.keyfiles import PrivateKey, dump_private_key, generate
 from mica.names import classify
 from mica.requests import CSR
+from mica.sshcert import CertType
+from mica.sshfoundation import SSHCAKey
 from mica.testing.contexts import Clock
 
 
@@ -36,13 +38,24 @@ class TestCA:
     root: x509.Certificate
     intermediate: foundation.KeyPair
     provisioner_key: ec.EllipticCurvePrivateKey = field(repr=False)
+    ssh_keys: Mapping[CertType, SSHCAKey] = field(default_factory=dict)
+    """What signs users' and hosts' SSH certificates; empty for a CA without SSH."""
     clock: Clock = field(default_factory=lambda: Clock(system_clock()))
 
     @classmethod
     def found(
-        cls, directory: Path, *, port: int = 8443, claims: Mapping[str, Any] | None = None, more: str = ""
+        cls,
+        directory: Path,
+        *,
+        port: int = 8443,
+        claims: Mapping[str, Any] | None = None,
+        more: str = "",
+        ssh: bool = False,
     ) -> "TestCA":
-        """A CA at ``https://localhost:<port>`` with the provisioner ``admin``; ``more`` is added to its ``ca.toml``."""
+        """A CA at ``https://localhost:<port>`` with the provisioner ``admin``; ``more`` is added to its ``ca.toml``.
+
+        With ``ssh`` it is what ``mica ca init --ssh`` makes: ``admin`` may order for SSH, and there is ``sshpop``.
+        """
         for folder in ("certs", "secrets", "db"):
             (directory / folder).mkdir(parents=True, exist_ok=True)
         now = system_clock()
@@ -50,20 +63,20 @@ class TestCA:
         intermediate = foundation.new_intermediate("Test", root, now)
         (directory / foundation.ROOT).write_bytes(root.pem)
         (directory / foundation.INTERMEDIATE).write_bytes(intermediate.pem)
-        key_file = directory / foundation.INTERMEDIATE_KEY
-        key_file.write_bytes(intermediate.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        key_file.chmod(0o600)
+        _write_key(directory / foundation.INTERMEDIATE_KEY, intermediate.key)
+        ssh_keys = sshfoundation.new_keys("Test") if ssh else ()
+        for ssh_key in ssh_keys:
+            _write_key(directory / ssh_key.path, ssh_key.key)
+            (directory / ssh_key.public_path).write_bytes(ssh_key.line)
         provisioner_key = ec.generate_private_key(ec.SECP256R1())
         url = f"https://localhost:{port}"
-        table: dict[str, Any] = {"key": public_jwk(provisioner_key.public_key())}
-        if claims:
-            table["claims"] = dict(claims)
         configuration = foundation.configuration(
             url=url,
             address=f"127.0.0.1:{port}",
             dns_names=("localhost", "127.0.0.1", "::1"),
             provisioner="admin",
-            table=table,
+            table={"key": public_jwk(provisioner_key.public_key())} | ({"claims": dict(claims)} if claims else {}),
+            ssh=ssh,
         )
         (directory / "ca.toml").write_text(configuration + more)
         return cls(
@@ -72,6 +85,7 @@ class TestCA:
             root=root.certificate,
             intermediate=intermediate,
             provisioner_key=provisioner_key,
+            ssh_keys={ssh_key.cert_type: ssh_key for ssh_key in ssh_keys},
         )
 
     @property
@@ -99,6 +113,16 @@ class TestCA:
         present = {name: value for name, value in payload.items() if value is not None}
         kid = public_jwk(self.provisioner_key.public_key())["kid"]
         return jwt.encode(present, self.provisioner_key, "ES256", {"kid": kid})
+
+    def ssh_token(self, key_id: str, cert_type: str = "user", principals: Sequence[str] = (), **claims: Any) -> str:
+        """A token of ``admin`` for an SSH certificate: the key id is its ``sub``, the rest its ``step.ssh``."""
+        ssh = {"certType": cert_type, "keyID": key_id, "principals": list(principals)}
+        return self.token(key_id, "/1.0/ssh/sign", **{"step": {"ssh": ssh}, **claims})
+
+
+def _write_key(path: Path, key: PrivateKey) -> None:
+    path.write_bytes(dump_private_key(key, None))
+    path.chmod(0o600)
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:

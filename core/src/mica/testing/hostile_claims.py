@@ -97,9 +97,31 @@ def audiences(maker: Maker) -> Iterator[tuple[str, str]]:
         yield f"aud, an array of one, with {name}", maker.token(aud=[other])
     base = aud.partition("#")[0].rpartition("/")[0]
     fragment = urlsplit(aud).fragment
-    several = [f"{base}/{path}" + (f"#{fragment}" if fragment else "") for path in ("sign", "renew", "revoke")]
+    mark = f"#{fragment}" if fragment else ""
+    several = [f"{base}/{path}{mark}" for path in ("sign", "renew", "revoke")]
     yield "aud for every operation", maker.token(aud=several)
     yield "aud for two operations", maker.token(aud=[aud, *[other for other in several if other != aud][:1]])
+    for name, other in _other_provisioners(fragment).items():
+        yield f"aud with {name}", maker.token(aud=f"{aud.partition('#')[0]}{other}")
+
+
+def _other_provisioners(fragment: str) -> dict[str, str]:
+    """Ends of an audience that name somebody else than ``fragment``, a type and a name, or nobody."""
+    if not fragment:
+        return {}
+    type_, _, name = fragment.partition("/")
+    return {
+        "no provisioner": "",
+        "a provisioner without a name": f"#{type_}/",
+        "a provisioner without a type": f"#{name}",
+        "a longer name": f"#{fragment}x",
+        "a shorter name": f"#{fragment[:-1]}",
+        "the name in another case": f"#{type_}/{name.swapcase()}",
+        "the type in another case": f"#{type_.swapcase()}/{name}",
+        "another type": f"#x5c/{name}",
+        "two fragments": f"#{fragment}#{fragment}",
+        "an escaped fragment": f"#{type_}%2F{name}",
+    }
 
 
 def _other_urls(aud: str) -> dict[str, str]:
@@ -107,6 +129,8 @@ def _other_urls(aud: str) -> dict[str, str]:
     url = urlsplit(aud)
     host, port = str(url.hostname), url.port or 443
     end = aud[len(f"https://{url.netloc}") :]
+    mark = f"#{url.fragment}" if url.fragment else ""
+    escaped = url.path.replace("r", "%72").replace("i", "%69")
     return {
         "another scheme": f"http://{url.netloc}{end}",
         "no scheme": f"//{url.netloc}{end}",
@@ -122,19 +146,19 @@ def _other_urls(aud: str) -> dict[str, str]:
         "port zero": f"https://{host}:0{end}",
         "a port out of range": f"https://{host}:99999{end}",
         "a port that is none": f"https://{host}:https{end}",
-        "another path": f"https://{url.netloc}/1.0/health",
-        "no path": f"https://{url.netloc}",
-        "a doubled slash": f"https://{url.netloc}/{url.path}",
-        "a trailing slash": f"https://{url.netloc}{url.path}/",
-        "dot segments": f"https://{url.netloc}/x/..{url.path}",
-        "another case": f"https://{url.netloc}{url.path.upper()}",
-        "an escape": f"https://{url.netloc}{url.path.replace('r', '%72').replace('i', '%69')}",
-        "another version": f"https://{url.netloc}/2.0/{url.path.rpartition('/')[2]}",
-        "a query": f"https://{url.netloc}{url.path}?x=1",
-        "a parameter": f"https://{url.netloc}{url.path};x=1",
+        "another path": f"https://{url.netloc}/1.0/health{mark}",
+        "no path": f"https://{url.netloc}{mark}",
+        "a doubled slash": f"https://{url.netloc}/{url.path}{mark}",
+        "a trailing slash": f"https://{url.netloc}{url.path}/{mark}",
+        "dot segments": f"https://{url.netloc}/x/..{url.path}{mark}",
+        "another case": f"https://{url.netloc}{url.path.upper()}{mark}",
+        "an escape": f"https://{url.netloc}{escaped}{mark}",
+        "another version": f"https://{url.netloc}/2.0{url.path.removeprefix('/1.0')}{mark}",
+        "a query": f"https://{url.netloc}{url.path}?x=1{mark}",
+        "a parameter": f"https://{url.netloc}{url.path};x=1{mark}",
         "another fragment": f"https://{url.netloc}{url.path}#x5c/somebody",
         "a backslash": f"https://{url.netloc}\\@evil.example{end}",
-        "a tab in the path": f"https://{url.netloc}{url.path[:-1]}\t{url.path[-1]}",
+        "a tab in the path": f"https://{url.netloc}{url.path[:-1]}\t{url.path[-1]}{mark}",
         "a newline in the host": f"https://{host[0]}\n{host[1:]}:{port}{end}",
     }
 

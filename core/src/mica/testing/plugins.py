@@ -21,7 +21,8 @@ def install(site: Path, module: Path) -> None:
 
 def enable(ca: TestCA, *names: str) -> None:
     """``ca.toml`` names these plugins besides those that it has."""
-    _change(ca, '"storage_sqlite"]', "".join(['"storage_sqlite"', *(f', "{name}"' for name in names), "]"]))
+    last = ', "storage_sqlite"'  # of those that every CA has
+    _change(ca, last, last + "".join(f', "{name}"' for name in names))
 
 
 def set_signer(ca: TestCA, line: str) -> None:

@@ -15,30 +15,34 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mica.errors import MalformedRequest, Refused, Unauthorized
-from mica.grants import Grant, OneTime, Operation, Renew, Reusable, Revoke, SignX509
-from mica.records import CertificateId, CertificateKind, Issuance, ProvisionerRef
-from mica.roles import Context, RenewalProvisioner, Startable, TokenProvisioner
+from mica.authorization import PERMITS
+from mica.grants import Grant, OneTime, Operation, Reusable, Revoke
+from mica.permits import permit_fault
+from mica.records import CertificateKind
+from mica.roles import Context, Startable, TokenProvisioner
 from mica.testing.contexts import Clock, make_context
+from mica.testing.renewals import RenewalProvisionerContract as RenewalProvisionerContract
+from mica.testing.renewals import make_issuance as make_issuance
 from mica.testing.tokens import Maker, hostile_tokens
+from mica.testing.verdicts import REFUSALS as REFUSALS
+from mica.testing.verdicts import verdict as verdict
 from mica.tokens import UnverifiedToken
 
-#: What a provisioner may answer to a credential that it does not accept.
-REFUSALS = (Unauthorized, Refused, MalformedRequest)
+#: What an order of the other kind of certificate is, X.509 or SSH.
+_OTHER_KIND = {
+    Operation.X509_SIGN: (Operation.SSH_SIGN,),
+    Operation.X509_REVOKE: (Operation.SSH_REVOKE,),
+    Operation.SSH_SIGN: (Operation.X509_SIGN,),
+    Operation.SSH_RENEW: (Operation.X509_RENEW,),
+    Operation.SSH_REKEY: (Operation.X509_REKEY,),
+    Operation.SSH_REVOKE: (Operation.X509_REVOKE,),
+}
 
 _hostile = settings(
     max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
-
-
-async def verdict(provisioner: TokenProvisioner, raw: str, operation: Operation) -> Grant:
-    """What the authority makes of ``raw``: the grant, if the provisioner recognises the token; else what it raises."""
-    token = UnverifiedToken.parse(raw)
-    if not provisioner.recognizes(token):
-        raise Unauthorized("not recognised")
-    return await provisioner.authorize(token, operation)
 
 
 class TokenProvisionerContract:
@@ -88,9 +92,10 @@ class TokenProvisionerContract:
             assert grant.operation is operation
             assert grant.subject
             assert clock() < grant.expires_at <= clock() + timedelta(hours=24)
-            assert grant.permits
-            wanted = SignX509 if operation is Operation.X509_SIGN else Revoke
-            assert all(isinstance(permit, wanted) for permit in grant.permits)
+            assert tuple(map(type, grant.permits)) in PERMITS[operation]
+            assert [permit_fault(permit) for permit in grant.permits] == [""] * len(grant.permits)
+            kind = CertificateKind.SSH if operation.startswith("ssh") else CertificateKind.X509
+            assert all(permit.kind is kind for permit in grant.permits if isinstance(permit, Revoke))
 
     @pytest.mark.asyncio
     async def test_every_hostile_token_is_refused(self, provisioner: TokenProvisioner, clock: Clock) -> None:
@@ -115,8 +120,9 @@ class TokenProvisionerContract:
                     token = UnverifiedToken.parse(raw)
                 except REFUSALS:
                     continue
-                with pytest.raises(REFUSALS):
-                    pytest.fail(f"{name} was granted: {await provisioner.authorize(token, ordered)}")
+                for operation in (ordered, *_OTHER_KIND.get(ordered, ())):
+                    with pytest.raises(REFUSALS):
+                        pytest.fail(f"{name} was granted: {await provisioner.authorize(token, operation)}")
 
     @pytest.mark.asyncio
     async def test_a_token_serves_no_other_operation(self, provisioner: TokenProvisioner, clock: Clock) -> None:
@@ -144,38 +150,38 @@ class TokenProvisionerContract:
     async def test_each_token_is_spent_under_an_id_of_its_own(
         self, provisioner: TokenProvisioner, clock: Clock
     ) -> None:
-        operation = self.ordered[0]
-        first, second = (self.maker(operation, clock()).good() for _ in range(2))
-        spends = [(await verdict(provisioner, raw, operation)).spend for raw in (first, first, second)]
-        if all(isinstance(spend, Reusable) for spend in spends):
-            assert all(spend.reason for spend in spends if isinstance(spend, Reusable))
-            return
-        ids = [spend.id for spend in spends if isinstance(spend, OneTime)]
-        assert len(ids) == 3
-        assert ids[0] == ids[1] != ids[2]
+        for operation in self.ordered:
+            first, second = (self.maker(operation, clock()).good() for _ in range(2))
+            spends = [(await verdict(provisioner, raw, operation)).spend for raw in (first, first, second)]
+            if all(isinstance(spend, Reusable) for spend in spends):
+                assert all(spend.reason for spend in spends if isinstance(spend, Reusable))
+                continue
+            ids = [spend.id for spend in spends if isinstance(spend, OneTime)]
+            assert len(ids) == 3
+            assert ids[0] == ids[1] != ids[2]
 
     @pytest.mark.asyncio
     async def test_a_token_is_remembered_as_long_as_it_is_accepted(
         self, provisioner: TokenProvisioner, clock: Clock
     ) -> None:
-        operation = self.ordered[0]
-        raw = self.maker(operation, clock()).good()
-        grant = await verdict(provisioner, raw, operation)
-        if isinstance(grant.spend, OneTime):
-            # A store may keep whole seconds.
-            clock.moment = grant.spend.until.replace(microsecond=0)
-            with pytest.raises(REFUSALS):
-                await verdict(provisioner, raw, operation)
+        for operation in self.ordered:
+            raw = self.maker(operation, clock()).good()
+            grant = await verdict(provisioner, raw, operation)
+            if isinstance(grant.spend, OneTime):
+                # A store may keep whole seconds.
+                clock.moment = grant.spend.until.replace(microsecond=0)
+                with pytest.raises(REFUSALS):
+                    await verdict(provisioner, raw, operation)
 
     @pytest.mark.asyncio
     async def test_a_grant_has_expired_once_its_token_is_refused(
         self, provisioner: TokenProvisioner, clock: Clock
     ) -> None:
-        operation = self.ordered[0]
-        raw = self.maker(operation, clock()).good()
-        clock.moment = (await verdict(provisioner, raw, operation)).expires_at
-        with pytest.raises(REFUSALS):
-            await verdict(provisioner, raw, operation)
+        for operation in self.ordered:
+            raw = self.maker(operation, clock()).good()
+            clock.moment = (await verdict(provisioner, raw, operation)).expires_at
+            with pytest.raises(REFUSALS):
+                await verdict(provisioner, raw, operation)
 
     @pytest.mark.asyncio
     @_hostile
@@ -191,15 +197,17 @@ class TokenProvisionerContract:
     async def test_a_good_token_with_any_character_changed_is_refused(
         self, provisioner: TokenProvisioner, clock: Clock, data: st.DataObject
     ) -> None:
-        good = self.maker(self.ordered[0], clock()).good()
+        ordered = data.draw(st.sampled_from(self.ordered))
+        good = self.maker(ordered, clock()).good()
         place = data.draw(st.integers(0, len(good) - 1))
         character = data.draw(st.characters().filter(lambda c: c != good[place]))
         with pytest.raises(REFUSALS):
-            await verdict(provisioner, good[:place] + character + good[place + 1 :], self.ordered[0])
+            await verdict(provisioner, good[:place] + character + good[place + 1 :], ordered)
 
     @pytest.mark.asyncio
     @_hostile
     @given(
+        data=st.data(),
         claims=st.dictionaries(
             st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sans", "cnf", "step", "x"]),
             st.recursive(
@@ -207,89 +215,15 @@ class TokenProvisionerContract:
                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
                 max_leaves=6,
             ),
-        )
+        ),
     )
     async def test_arbitrary_claims_are_granted_or_refused_and_nothing_else(
-        self, provisioner: TokenProvisioner, clock: Clock, claims: dict[str, object]
+        self, provisioner: TokenProvisioner, clock: Clock, data: st.DataObject, claims: dict[str, object]
     ) -> None:
+        ordered = data.draw(st.sampled_from(self.ordered))
         try:
-            grant = await verdict(provisioner, self.maker(self.ordered[0], clock()).token(**claims), self.ordered[0])
+            grant = await verdict(provisioner, self.maker(ordered, clock()).token(**claims), ordered)
         except REFUSALS:
             return
         assert isinstance(grant, Grant)
-        assert grant.operation is self.ordered[0]
-
-
-def make_issuance(provisioner: ProvisionerRef, now: datetime, certificate: bytes = b"") -> Issuance:
-    """A certificate for ``svc.example`` on record, which ``provisioner`` vouched for."""
-    return Issuance(
-        id=CertificateId(kind=CertificateKind.X509, issuer=bytes(32), serial_number=4711),
-        certificate=certificate,
-        provisioner=provisioner,
-        subject="svc.example",
-        names=("svc.example",),
-        not_before=now - timedelta(hours=1),
-        not_after=now + timedelta(hours=23),
-        issued_at=now - timedelta(hours=1),
-    )
-
-
-class RenewalProvisionerContract:
-    """A provisioner lets the certificates that it vouched for be renewed, as they are, and no others."""
-
-    def build(self, context: Context) -> RenewalProvisioner:
-        """The provisioner under test."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def clock(self) -> Clock:
-        return Clock()
-
-    @pytest.fixture
-    async def renewing(self, clock: Clock, tmp_path: Path) -> RenewalProvisioner:
-        provisioner = self.build(make_context(clock, tmp_path))
-        if isinstance(provisioner, Startable):
-            await provisioner.start()
-        return provisioner
-
-    def own(self, provisioner: RenewalProvisioner, clock: Clock) -> Issuance:
-        """A certificate that the provisioner vouched for."""
-        return make_issuance(ProvisionerRef(name=provisioner.name, type=provisioner.type), clock())
-
-    def test_it_fills_the_renewal_role(self, renewing: RenewalProvisioner) -> None:
-        assert isinstance(renewing, RenewalProvisioner)
-        assert renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}
-
-    @pytest.mark.asyncio
-    async def test_a_renewal_is_granted_for_that_certificate_alone(
-        self, renewing: RenewalProvisioner, clock: Clock
-    ) -> None:
-        issuance = self.own(renewing, clock)
-        for operation in renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}:
-            grant = await renewing.authorize_renewal(issuance, operation)
-            assert (grant.provisioner.name, grant.provisioner.type) == (renewing.name, renewing.type)
-            assert grant.operation is operation
-            assert grant.permits == (Renew(certificate=issuance),)
-            assert clock() < grant.expires_at <= clock() + timedelta(hours=1)
-            assert isinstance(grant.spend, OneTime) or grant.spend.reason
-
-    @pytest.mark.asyncio
-    async def test_a_renewal_is_granted_for_no_other_operation(
-        self, renewing: RenewalProvisioner, clock: Clock
-    ) -> None:
-        undeclared = set(Operation) - renewing.operations
-        for operation in undeclared | {Operation.X509_SIGN, Operation.X509_REVOKE}:
-            with pytest.raises(REFUSALS):
-                await renewing.authorize_renewal(self.own(renewing, clock), operation)
-
-    @pytest.mark.asyncio
-    async def test_a_certificate_that_another_vouched_for_is_not_renewed(
-        self, renewing: RenewalProvisioner, clock: Clock
-    ) -> None:
-        for other in (
-            ProvisionerRef(name=f"{renewing.name}x", type=renewing.type),
-            ProvisionerRef(name=renewing.name, type="OTHER"),
-            ProvisionerRef(name="", type=renewing.type),
-        ):
-            with pytest.raises(REFUSALS):
-                await renewing.authorize_renewal(make_issuance(other, clock()), Operation.X509_RENEW)
+        assert grant.operation is ordered

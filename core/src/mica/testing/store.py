@@ -7,13 +7,16 @@ class TestSQLiteStore(StoreContract):
         await store.start()
         yield store
         await store.aclose()
+
+A store that can tell all that is revoked subclasses ``store_revocations.RevocationListContract`` besides.
 """
 
 from mica.testing.store_commits import CommitContract
+from mica.testing.store_kinds import KindContract
 from mica.testing.store_memory import MemoryContract
 from mica.testing.store_races import RaceContract
 from mica.testing.store_search import SearchContract
 
 
-class StoreContract(CommitContract, MemoryContract, RaceContract, SearchContract):
+class StoreContract(CommitContract, KindContract, MemoryContract, RaceContract, SearchContract):
     """A store forgets nothing that matters, does all of a commit or nothing, and lets nobody overtake a revocation."""

@@ -29,6 +29,7 @@ _MOMENTS = st.sampled_from(_HOURS).map(lambda hours: NOW + timedelta(hours=hours
 # Few at a time: many together seldom select anything.
 _conditions: dict[str, st.SearchStrategy[Any]] = {
     "kind": st.sampled_from(CertificateKind),
+    "issuers": st.lists(st.sampled_from((b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)), max_size=3).map(tuple),
     "name": st.sampled_from(_NAMES),
     "subject": st.sampled_from(_NAMES),
     "provisioner": st.sampled_from(("one", "two", "three")),
@@ -52,6 +53,7 @@ def matches(found: Found, query: Query) -> bool:
     expired = Status.EXPIRED if issuance.not_after < query.now else Status.VALID
     return (
         query.kind in (None, issuance.id.kind)
+        and (not query.issuers or issuance.id.issuer in query.issuers)
         and (query.name is None or query.name in issuance.names)
         and query.subject in (None, issuance.subject)
         and query.provisioner in (None, issuance.provisioner.name)

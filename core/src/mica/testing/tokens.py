@@ -5,7 +5,7 @@ only where the good token has the member that it spoils: a provisioner that does
 judge one.
 """
 
-from mica.testing import hostile_claims, hostile_headers, hostile_shapes
+from mica.testing import hostile_claims, hostile_headers, hostile_shapes, hostile_ssh
 from mica.testing.makers import ABSENT, Maker, SigningKey, encode, sign
 
 __all__ = ["ABSENT", "Maker", "SigningKey", "encode", "hostile_tokens", "sign"]
@@ -23,6 +23,10 @@ def hostile_tokens(maker: Maker) -> dict[str, str]:
         hostile_claims.audiences,
         hostile_claims.san_claims,
         hostile_claims.confirmations,
+        hostile_ssh.kinds,
+        hostile_ssh.step_claims,
+        hostile_ssh.serials,
+        hostile_ssh.held_certificates,
         hostile_shapes.signatures,
         hostile_shapes.structures,
         hostile_shapes.encodings,

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Iterable
 from uuid import uuid4
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,21 +13,50 @@ from starlette.types import Receive, Scope, Send
 
 from mica import logs
 from mica.authority import Authority
-from mica.errors import MicaError, Unavailable
-from mica.web import certificates, pages, provisioners
+from mica.errors import ConfigError, MicaError, Unavailable
+from mica.services import Services
+from mica.web import certificates, pages, provisioners, without_ssh
 from mica.web.answers import failure, note, noted
-from mica.web.routing import RoutingTable
+from mica.web.routing import Route, RoutingTable
 
 _log = logging.getLogger("mica.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ID_HEADERS = (b"x-request-id", b"x-smallstep-id")
+_METHODS = ("GET", "POST", "PUT", "DELETE")
+_VERSION = "1.0"  # every path is served below it, too
+# The first segment is literal, so that no path can be two plugins'.
+_SOUND_PATH = re.compile(r"(?!.*/[.]+(/|$))(/[A-Za-z0-9._~-]+)+(/\{\})?(/[A-Za-z0-9._~-]+)*")
 _CLIENT_GONE = 499  # as nginx logs it
 
 
 def create_app(authority: Authority) -> "Application":
     """The HTTP API of ``authority``."""
     modules = (certificates, pages, provisioners)
-    return Application(RoutingTable(route for module in modules for route in module.routes(authority)))
+    own = [route for module in modules for route in module.routes(authority)]
+    return Application(RoutingTable([*own, *plugin_routes(authority, own)]))
+
+
+def plugin_routes(authority: Authority, own: Iterable[Route]) -> list[Route]:
+    """What plugins serve beside the core; raises ConfigError when two would share the first segment of a path."""
+    owners = {_VERSION: "the core"} | {_first_segment(route): "the core" for route in own}
+    routes: dict[tuple[str, str], Route] = {}
+    faults = []
+    for plugin, route in authority.hooks.routes(Services(authority)):
+        if not isinstance(route, Route):
+            faults.append(f"plugin {plugin}: routes must give mica.Route objects, not {type(route).__name__}")
+        elif route.method not in _METHODS or not _SOUND_PATH.fullmatch(route.path):
+            faults.append(f"plugin {plugin}: {route.method} {route.path} cannot be served; see mica.Route")
+        elif (owner := owners.setdefault(_first_segment(route), plugin)) != plugin:
+            faults.append(f"plugin {plugin}: {route.path} is below what {owner} serves; choose another first segment")
+        elif routes.setdefault((route.method, route.path), route) is not route:
+            faults.append(f"plugin {plugin}: {route.method} {route.path} is there twice")
+    if faults:
+        raise ConfigError(faults)
+    return [*routes.values(), *(route for route in without_ssh.routes() if _first_segment(route) not in owners)]
+
+
+def _first_segment(route: Route) -> str:
+    return route.path.split("/")[1]
 
 
 class Application:

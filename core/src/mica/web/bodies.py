@@ -59,6 +59,27 @@ class Body:
             raise MalformedRequest(f"error decoding json: {name} must be an integer")
         return value
 
+    def strings(self, name: str) -> tuple[str, ...]:
+        """The strings of the array under ``name``, none when absent or null; raises MalformedRequest.
+
+        A null in it is an empty string, as step's servers have it.
+        """
+        value = self.members.get(name.lower())
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(member is None or isinstance(member, str) for member in value):
+            raise MalformedRequest(f"error decoding json: {name} must be an array of strings")
+        return tuple(member or "" for member in value)
+
+    def dictionary(self, name: str) -> Mapping[str, str]:
+        """The strings of the object under ``name``, by theirs, as sent; as ``strings`` otherwise."""
+        value = self.members.get(name.lower())
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or not all(m is None or isinstance(m, str) for m in value.values()):
+            raise MalformedRequest(f"error decoding json: {name} must be an object of strings")
+        return {key: member or "" for key, member in value.items()}
+
     def flag(self, name: str) -> bool:
         """The boolean under ``name``, false when absent or null; raises MalformedRequest."""
         value = self.members.get(name.lower())

@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 
-from mica import Context, Event, Issued, Kind, TBSCertificate, hookimpl, kind
+from mica import CertType, Context, Event, Issued, Kind, TBSCertificate, TBSSSHCertificate, hookimpl, kind
 
 _log = logging.getLogger("mica_zones")
 
@@ -32,15 +32,24 @@ class Zones:
         return f"{outside[0].value} is in none of the zones {', '.join(self._zones)}" if outside else None
 
     @hookimpl
+    def refuse_ssh(self, tbs: TBSSSHCertificate) -> str | None:
+        """The same for the names of hosts; those of users are no domain names."""
+        if tbs.cert_type is not CertType.HOST:
+            return None
+        outside = [name for name in tbs.valid_principals if not self._covers(name)]
+        return f"{outside[0]} is in none of the zones {', '.join(self._zones)}" if outside else None
+
+    @hookimpl
     def notify(self, event: Event) -> None:
         """A line in the log for each certificate."""
         if isinstance(event, Issued):
             _log.info("issued for %s", ", ".join(event.issuance.names))
 
     def _holds(self, name: x509.GeneralName) -> bool:
-        return isinstance(name, x509.DNSName) and any(
-            name.value == zone or name.value.endswith(f".{zone}") for zone in self._zones
-        )
+        return isinstance(name, x509.DNSName) and self._covers(name.value)
+
+    def _covers(self, name: str) -> bool:
+        return any(name == zone or name.endswith(f".{zone}") for zone in self._zones)
 
 
 @hookimpl

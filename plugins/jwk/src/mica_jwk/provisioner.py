@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
 from mica import (
+    AddUser,
     CertificateKind,
     ConfigError,
     Context,
@@ -22,6 +23,8 @@ from mica import (
     Renew,
     Reusable,
     Revoke,
+    RevokeKeyId,
+    SignSSH,
     SignX509,
     SubjectPublicKey,
     Unauthorized,
@@ -30,7 +33,9 @@ from mica import (
     tokens,
 )
 from mica.jwk import public
+from mica_jwk import sshclaims
 from mica_jwk.keys import VerificationKey
+from mica_jwk.refusals import unusable
 
 #: How long the core may take to use a grant that rests on the possession of a certificate's key.
 _RENEWAL_LIFETIME = timedelta(minutes=1)
@@ -58,7 +63,14 @@ class JWKProvisioner:
 
     type = "JWK"
     operations = frozenset(
-        {Operation.X509_SIGN, Operation.X509_RENEW, Operation.X509_REKEY, Operation.X509_REVOKE},
+        {
+            Operation.X509_SIGN,
+            Operation.X509_RENEW,
+            Operation.X509_REKEY,
+            Operation.X509_REVOKE,
+            Operation.SSH_SIGN,
+            Operation.SSH_REVOKE,
+        }
     )
 
     def __init__(self, config: JWKConfig, context: Context) -> None:
@@ -104,9 +116,9 @@ class JWKProvisioner:
             provisioner=self._ref,
             operation=operation,
             subject=_subject(token),
-            spend=OneTime(id=token.id, until=_whole_second_after(expires_at)),
+            spend=OneTime.of(token.id, expires_at),
             expires_at=expires_at,
-            permits=(_permit(token, operation),),
+            permits=_permits(token, operation),
             claims=token.payload,
             evidence={"kid": self._key.kid, "jti": token.id},
         )
@@ -154,27 +166,45 @@ def _subject(token: UnverifiedToken) -> str:
     return token.subject
 
 
-def _permit(token: UnverifiedToken, operation: Operation) -> SignX509 | Revoke:
+def _permits(
+    token: UnverifiedToken, operation: Operation
+) -> tuple[SignX509 | SignSSH | AddUser | Revoke | RevokeKeyId, ...]:
     """What the verified token entitles its bearer to; raises Unauthorized for what no token can order."""
     match operation:
         case Operation.X509_SIGN:
-            return _sign(token)
+            return (_sign(token),)
         case Operation.X509_REVOKE:
-            if not _SERIAL_NUMBER.fullmatch(token.subject):
-                raise _unusable("the token's subject is not a serial number, decimal or hexadecimal with 0x")
-            base = 16 if token.subject[1:2] in ("x", "X") else 10
-            return Revoke(kind=CertificateKind.X509, serial_numbers=(int(token.subject, base),))
+            return (_revoke(token),)
+        case Operation.SSH_SIGN:
+            return sshclaims.sign(token)
+        case Operation.SSH_REVOKE:
+            return (sshclaims.revoke(token),)
         case _:
             raise Unauthorized(f"a JWK token cannot order {operation}")
 
 
+def _revoke(token: UnverifiedToken) -> Revoke:
+    _require_x509(token)
+    if not _SERIAL_NUMBER.fullmatch(token.subject):
+        raise unusable("the token's subject is not a serial number, decimal or hexadecimal with 0x")
+    base = 16 if token.subject[1:2] in ("x", "X") else 10
+    return Revoke(kind=CertificateKind.X509, serial_numbers=(int(token.subject, base),))
+
+
+def _require_x509(token: UnverifiedToken) -> None:
+    """The token says nothing of SSH, whatever its audience is."""
+    if sshclaims.find(token) is not None:
+        raise unusable("the token has a claim step.ssh, and orders no X.509 certificate")
+
+
 def _sign(token: UnverifiedToken) -> SignX509:
     """A certificate for exactly the names in ``sans``, or for ``sub`` when there are none."""
+    _require_x509(token)
     sans = token.strings("sans") or (token.subject,)
     try:
         granted = names.ordered(map(names.classify, sans))
     except MalformedRequest as error:
-        raise _unusable(f"the token orders a name that cannot be certified: {error}") from error
+        raise unusable(f"the token orders a name that cannot be certified: {error}") from error
     return SignX509(
         subject_common_name=token.subject,
         names=Exactly(names=granted),
@@ -191,21 +221,11 @@ def _confirmation(token: UnverifiedToken) -> bytes | None:
     digest = cnf.get("x5rt#S256") if isinstance(cnf, dict) else None
     # RFC 7800 §3.1 lets members that are not understood be ignored; but then nothing would be confirmed.
     if not isinstance(digest, str):
-        raise _unusable("the token's cnf has no x5rt#S256, the digest of a certificate request")
+        raise unusable("the token's cnf has no x5rt#S256, the digest of a certificate request")
     try:
         octets = tokens.decode_base64url(digest)
     except MalformedRequest as error:
-        raise _unusable("the token's cnf is not base64url") from error
+        raise unusable("the token's cnf is not base64url") from error
     if len(octets) != 32:
-        raise _unusable("the token's cnf is not a SHA-256 digest")
+        raise unusable("the token's cnf is not a SHA-256 digest")
     return octets
-
-
-def _unusable(reason: str) -> Unauthorized:
-    """A genuine token that orders something impossible: its bearer may know why."""
-    return Unauthorized(reason, public=reason)
-
-
-def _whole_second_after(moment: datetime) -> datetime:
-    # A store may keep whole seconds; the token must be remembered for as long as it could be accepted.
-    return moment.replace(microsecond=0) + timedelta(seconds=1)

@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from mica import jwk, keyfiles
-from mica.client import KeyProblem, TableDesk, TableOption
+from mica.client import KeyProblem, OpenedKey, TableDesk, TableOption
 from mica.jwk import PUBLIC, public, thumbprint
 from mica_jwk import keyfile
 
@@ -34,7 +34,7 @@ def new_table(name: str, options: Mapping[str, Any], desk: TableDesk) -> dict[st
     listed = _read_public(public_file, desk) if public_file else None
     if listed and not private_file:
         return {"key": listed, "encrypted_key": None}
-    opened = keyfile.read(private_file, desk) if private_file else keyfile.Opened(key=keyfiles.generate("EC-P256"))
+    opened = keyfile.read(private_file, desk) if private_file else OpenedKey(key=keyfiles.generate("EC-P256"))
     private = jwk.dump(opened.key)
     if listed and thumbprint(listed) != private["kid"]:
         raise KeyProblem(f"{private_file}: is not the private key of {public_file}")

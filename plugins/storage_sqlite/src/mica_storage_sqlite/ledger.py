@@ -139,7 +139,8 @@ class Ledger:
             taken=Conflict("a certificate of this issuer has the serial number already: ask again"),
         )
         self._insert(
-            "names", [row for number, issuance in enumerate(issuances, first) for row in _name_rows(number, issuance)]
+            "names",
+            [row for number, issuance in enumerate(issuances, first) for row in self._name_rows(number, issuance)],
         )
 
     def _columns(self, issuance: Issuance) -> tuple[Any, ...]:
@@ -156,8 +157,16 @@ class Ledger:
             *((None, None) if issuance.replaces is None else self._certificate(issuance.replaces)),
         )
 
+    def _name_rows(self, number: int, issuance: Issuance) -> Iterable[tuple[str, int, int, int]]:
+        issuer, names = self._issuer(issuance.id), dict.fromkeys(issuance.names, 1)
+        names.setdefault(issuance.subject, 0)
+        return ((name, issuer, number, is_name) for name, is_name in names.items())
+
     def _certificate(self, id: CertificateId) -> tuple[int, bytes]:
-        return self._issuers[id.kind.value, id.issuer], serial_octets(id.serial_number)
+        return self._issuer(id), serial_octets(id.serial_number)
+
+    def _issuer(self, id: CertificateId) -> int:
+        return self._issuers[id.kind.value, id.issuer]
 
     def _credential(self, ref: ProvisionerRef) -> tuple[int, int]:
         provisioner = self._provisioners[ref.name,]
@@ -204,12 +213,6 @@ def _independent(commits: Sequence[Commit]) -> bool:
     """No commit revokes what any requires unrevoked: tried as one, both could hold, and in neither order would they."""
     revoked = {revocation.id for commit in commits for revocation in commit.revocations}
     return not revoked or revoked.isdisjoint(id for commit in commits for id in commit.unless_revoked)
-
-
-def _name_rows(number: int, issuance: Issuance) -> Iterable[tuple[str, int, int]]:
-    names = dict.fromkeys(issuance.names, 1)
-    names.setdefault(issuance.subject, 0)
-    return ((name, number, is_name) for name, is_name in names.items())
 
 
 def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mica import CertificateId, Issuance, Page, Query, Revocation, SpentToken
+from mica import CertificateId, CertificateKind, Issuance, MalformedRequest, Page, Query, Revocation, SpentToken
 from mica_storage_sqlite import rows, search
 from mica_storage_sqlite.database import connect
 from mica_storage_sqlite.faults import translated
@@ -54,7 +54,7 @@ class Reader:
         """One page of the certificates that match; raises MalformedRequest for its limit or cursor."""
         size = search.page_size(query)
         found: Sequence[Any] = ()
-        for plan in search.plans(query):
+        for plan in search.plans(query, self._rows(search.ISSUERS, ())):
             found = self._rows(plan.sql, plan.parameters)
             if len(found) > size:
                 break
@@ -62,6 +62,13 @@ class Reader:
             rows=tuple(rows.found(row[1:]) for row in found[:size]),
             next_cursor=search.cursor_of(found[size - 1][0]) if len(found) > size else "",
         )
+
+    def revocations(self, kind: CertificateKind, issuer: bytes, after: int, limit: int) -> tuple[Revocation, ...]:
+        """At most ``limit`` revocations of the issuer's, ascending from beyond ``after``; raises MalformedRequest."""
+        if limit < 1:
+            raise MalformedRequest(f"limit must be at least 1, and is {limit}")
+        key = rows.listing_key(kind, issuer, after, limit)
+        return tuple(map(rows.revocation, self._rows(rows.LIST_REVOCATIONS, key)))
 
     def expired_tokens(self, now: datetime, after: tuple[int, bytes], most: int) -> Sequence[tuple[int, bytes, int]]:
         """Keys, beyond ``after`` and in order, of spent tokens that ended before ``now``; and when each did."""

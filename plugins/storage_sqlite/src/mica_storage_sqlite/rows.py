@@ -10,6 +10,8 @@ from typing import Any
 
 from mica import CertificateId, CertificateKind, Found, Issuance, ProvisionerRef, Revocation
 
+#: The largest integer that SQLite has.
+MOST_INTEGER = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Every column of these lists is read by place in ``issuance`` and ``revocation`` below.
@@ -37,6 +39,15 @@ FIND_REVOCATION = f"""
     JOIN provisioners rp ON rp.id = rk.provisioner
     WHERE r.issuer = {_ISSUER} AND r.serial = ?
 """
+#: By ``listing_key``. Negative serial numbers, which no certificate has (RFC 5280 §4.1.2.2), stand in no list.
+LIST_REVOCATIONS = f"""
+    SELECT {_REVOCATION} FROM revocations r INDEXED BY revocations_in_order
+    CROSS JOIN issuers i ON i.id = r.issuer
+    JOIN credentials rk ON rk.id = r.credential
+    JOIN provisioners rp ON rp.id = rk.provisioner
+    WHERE r.issuer = {_ISSUER} AND (r.width, r.serial) > (?, ?) AND r.serial < x'80'
+    ORDER BY r.width, r.serial LIMIT ?
+"""
 #: What a search reads of the certificates whose ids the table ``page`` has. CROSS JOIN: ``page`` goes first.
 FOUND = f"""
     SELECT c.id, {_ISSUANCE}, {_REVOCATION} FROM page
@@ -58,6 +69,12 @@ def serial_octets(serial_number: int) -> bytes:
 def id_key(id: CertificateId) -> tuple[str, bytes, bytes]:
     """What the statements above look a certificate up by."""
     return id.kind.value, id.issuer, serial_octets(id.serial_number)
+
+
+def listing_key(kind: CertificateKind, issuer: bytes, after: int, limit: int) -> tuple[str, bytes, int, bytes, int]:
+    """What ``LIST_REVOCATIONS`` lists the revocations of an issuer by: those beyond ``after``, which may be -1."""
+    serial = b"" if after < 0 else serial_octets(after)
+    return kind.value, issuer, len(serial), serial, min(limit, MOST_INTEGER)
 
 
 def token_digest(id: str) -> bytes:

@@ -92,8 +92,33 @@ _VERSION_1 = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
+_VERSION_2 = (
+    # The issuer stands between name and certificate: whether a host has a certificate of the SSH CA must not depend on
+    # how many others carry the name. A search that knows no issuer reads one run for each, and merges them.
+    """
+    CREATE TABLE names_by_issuer (
+        name TEXT NOT NULL,
+        issuer INTEGER NOT NULL REFERENCES issuers,
+        certificate INTEGER NOT NULL REFERENCES certificates,
+        is_name INTEGER NOT NULL,
+        PRIMARY KEY (name, issuer, certificate)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    INSERT INTO names_by_issuer SELECT n.name, c.issuer, n.certificate, n.is_name
+    FROM names n CROSS JOIN certificates c ON c.id = n.certificate ORDER BY n.name, c.issuer, n.certificate
+    """,
+    "DROP TABLE names",
+    "ALTER TABLE names_by_issuer RENAME TO names",
+    "DROP INDEX certificates_not_after",
+    "CREATE INDEX certificates_expiry ON certificates (issuer, not_after)",
+    # Of two serial numbers that are not negative, the one with more octets is the larger: content octets are minimal.
+    "ALTER TABLE revocations ADD COLUMN width INTEGER NOT NULL AS (length(serial)) VIRTUAL",
+    "CREATE INDEX revocations_in_order ON revocations (issuer, width, serial)",
+)
+
 #: What turns version n into n + 1 stands at place n.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,26 +1,34 @@
-"""A query as SQL: every condition has an index, and a page costs what is on it, not what is on record."""
+"""A query as SQL: every condition has an index, and a page costs what is on it, not what is on record.
+
+Issuers are few, and their numbers stand in the statements themselves: where an index begins with the issuer, a
+statement reads one run of it for each, and what is in order within the runs is merged.
+"""
 
 # ruff: noqa: S608 - what is put into statements here is our own text, never a value
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mica import MalformedRequest, Query, Status
-from mica_storage_sqlite.rows import FOUND, microseconds, serial_octets
+from mica_storage_sqlite.rows import FOUND, MOST_INTEGER, microseconds, serial_octets
 
 MOST_ROWS = 1000
 #: How many of the newest certificates are looked through before an index is asked that has another order.
 WINDOW = 5000
 
-_END = 2**63 - 1
+#: All issuers, for ``plans``.
+ISSUERS = "SELECT id, kind, digest FROM issuers"
+
+# A compound SELECT has at most 500 arms, and nobody needs as many.
+_MOST_MERGED = 50
 _CURSOR = re.compile(r"[1-9a-f][0-9a-f]{0,15}", re.ASCII)
 
 # By field of the query: what a certificate that meets it satisfies.
 _CONDITIONS = {
-    "kind": "c.issuer IN (SELECT id FROM issuers WHERE kind = :kind)",
-    "name": "EXISTS (SELECT 1 FROM names n WHERE n.name = :name AND n.certificate = c.id AND n.is_name)",
+    "name": "EXISTS (SELECT 1 FROM names m WHERE m.name = :name AND m.issuer = c.issuer AND m.certificate = c.id "
+    "AND m.is_name)",
     "subject": "c.subject = :subject",
     "provisioner": "c.provisioner = (SELECT id FROM provisioners WHERE name = :provisioner)",
     "serial_number": "c.serial = :serial_number",
@@ -43,31 +51,29 @@ class _Source:
     tables: str
     condition: str = "1"
     id: str = "c.id"
+    issuer: str = "c.issuer"
+    needs_issuer: bool = False
+    """Its index begins with the issuer, or has it behind what is asked for."""
     in_order: bool = True
-    """The newest candidates come first by themselves. Otherwise all of them have to be sorted."""
+    """The newest candidates, of each issuer if it needs one, come first by themselves. Otherwise all are sorted."""
 
 
 _BY_ID = _Source(tables="certificates c NOT INDEXED")
-_BY_SERIAL = _Source(
-    tables="certificates c INDEXED BY certificates_serial",
-    condition="c.issuer IN (SELECT id FROM issuers)",  # of which there are few, with one candidate each
-)
+_BY_SERIAL = _Source(tables="certificates c INDEXED BY certificates_serial", needs_issuer=True)
 _BY_NAME = _Source(
     tables="names n CROSS JOIN certificates c ON c.id = n.certificate",
     condition="n.name = :name",
     id="n.certificate",
+    issuer="n.issuer",
+    needs_issuer=True,
 )
-_BY_SUBJECT = _Source(
-    tables="names n CROSS JOIN certificates c ON c.id = n.certificate",
-    condition="n.name = :subject",  # subjects are among the names (schema.py)
-    id="n.certificate",
-)
+_BY_SUBJECT = replace(_BY_NAME, condition="n.name = :subject")  # subjects are among the names (schema.py)
 _BY_PROVISIONER = _Source(tables="certificates c INDEXED BY certificates_provisioner")
 _BY_REVOCATION = _Source(
     tables="revocations v CROSS JOIN certificates c ON c.issuer = v.issuer AND c.serial = v.serial", in_order=False
 )
-_BY_EXPIRY = _Source(tables="certificates c INDEXED BY certificates_not_after", in_order=False)
-_BY_KIND = _Source(tables="certificates c INDEXED BY certificates_serial", in_order=False)
+_BY_EXPIRY = _Source(tables="certificates c INDEXED BY certificates_expiry", needs_issuer=True, in_order=False)
+_BY_ISSUER = replace(_BY_EXPIRY, tables="certificates c INDEXED BY certificates_serial")
 
 _WINDOW = f"c.id >= min(:before, (SELECT ifnull(max(id), 0) + 1 FROM certificates)) - {WINDOW:d}"
 
@@ -92,16 +98,33 @@ def cursor_of(id: int) -> str:
     return f"{id:x}"
 
 
-def plans(query: Query) -> Iterator[Plan]:
+def plans(query: Query, issuers: Iterable[tuple[int, str, bytes]]) -> Iterator[Plan]:
     """The statements to try, until one fills the page or none is left; raises MalformedRequest.
 
-    Usually it is one. Where the candidates are not in order (by expiry, revocation or kind), the newest few thousand
-    certificates are looked through first, which fills most pages; if it does not, matches are few or old, and sorted.
+    ``issuers`` are the rows of ``ISSUERS``. Usually it is one statement; none when no issuer can be meant. Where the
+    candidates are not in order (by expiry, revocation or issuer), the newest few thousand certificates are looked
+    through first, which fills most pages; if it does not, matches are few or old, and sorted.
     """
     source, conditions, parameters = _source(query), _conditions(query), _parameters(query)
+    meant = [id for id, kind, digest in issuers if _means(query, kind, digest)]
+    if not meant:
+        return
     if not source.in_order:
-        yield Plan(sql=_statement(_BY_ID, [*conditions, _WINDOW]), parameters=parameters)
-    yield Plan(sql=_statement(source, conditions), parameters=parameters)
+        yield Plan(sql=_statement(_BY_ID, [*conditions, _WINDOW], _runs(query, _BY_ID, meant)), parameters=parameters)
+    yield Plan(sql=_statement(source, conditions, _runs(query, source, meant)), parameters=parameters)
+
+
+def _means(query: Query, kind: str, digest: bytes) -> bool:
+    return query.kind in (None, kind) and (not query.issuers or digest in query.issuers)
+
+
+def _runs(query: Query, source: _Source, issuers: Sequence[int]) -> list[str]:
+    """By which conditions on the issuer the candidates are read; what several of them select, is merged."""
+    if source.needs_issuer and source.in_order and len(issuers) <= _MOST_MERGED:
+        return [f"{source.issuer} = {id:d}" for id in issuers]
+    if source.needs_issuer or query.kind is not None or query.issuers:
+        return [f"{source.issuer} IN ({', '.join(f'{id:d}' for id in issuers)})"]
+    return ["1"]
 
 
 def _source(query: Query) -> _Source:
@@ -114,7 +137,7 @@ def _source(query: Query) -> _Source:
         (query.provisioner is not None, _BY_PROVISIONER),
         (query.status is Status.REVOKED, _BY_REVOCATION),
         (expires or query.status is not None, _BY_EXPIRY),
-        (query.kind is not None, _BY_KIND),
+        (query.kind is not None or bool(query.issuers), _BY_ISSUER),
     )
     return next((source for fits, source in choices if fits), _BY_ID)
 
@@ -124,16 +147,16 @@ def _conditions(query: Query) -> list[str]:
     return conditions if query.status is None else [*conditions, _STATUSES[query.status]]
 
 
-def _statement(source: _Source, conditions: list[str]) -> str:
+def _statement(source: _Source, conditions: Sequence[str], runs: Sequence[str]) -> str:
     where = " AND ".join([source.condition, f"{source.id} < :before", *conditions])
-    page = f"SELECT {source.id} AS id FROM {source.tables} WHERE {where} ORDER BY {source.id} DESC LIMIT :rows"
+    arms = [f"SELECT {source.id} AS id FROM {source.tables} WHERE {run} AND {where}" for run in runs]
+    page = f"{' UNION ALL '.join(arms)} ORDER BY id DESC LIMIT :rows"
     return f"WITH page AS MATERIALIZED ({page}) {FOUND}"
 
 
 def _parameters(query: Query) -> dict[str, Any]:
     moments = {"now": query.now, "expires_before": query.expires_before, "expires_after": query.expires_after}
     return {
-        "kind": query.kind,
         "name": query.name,
         "subject": query.subject,
         "provisioner": query.provisioner,
@@ -146,7 +169,7 @@ def _parameters(query: Query) -> dict[str, Any]:
 
 def _before(cursor: str) -> int:
     if not cursor:
-        return _END
-    if not _CURSOR.fullmatch(cursor) or int(cursor, 16) > _END:
+        return MOST_INTEGER
+    if not _CURSOR.fullmatch(cursor) or int(cursor, 16) > MOST_INTEGER:
         raise MalformedRequest("cursor must be the next_cursor of the page before, and is not: begin without one")
     return int(cursor, 16)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from mica import (
     CertificateId,
+    CertificateKind,
     Commit,
     Context,
     Issuance,
@@ -99,6 +100,15 @@ class SQLiteStore:
     async def search(self, query: Query) -> Page:
         """One page of the certificates that match, newest first; raises MalformedRequest for a foreign cursor."""
         return await self._searching(partial(self._open.searches.page, query))
+
+    async def revocations(
+        self, kind: CertificateKind, issuer: bytes, *, after: int = -1, limit: int = 1000
+    ) -> tuple[Revocation, ...]:
+        """What is revoked of the issuer's, ascending by serial number from beyond ``after``; raises MalformedRequest.
+
+        Fewer than ``limit`` are all that there are.
+        """
+        return await self._searching(partial(self._open.searches.revocations, kind, issuer, after, limit))
 
     async def prune(self, now: datetime) -> int:
         """Spent tokens whose ``until`` lies before ``now`` are forgotten, and stay refused; their number."""

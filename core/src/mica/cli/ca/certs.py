@@ -10,7 +10,7 @@ import click
 
 from mica.cli import options
 from mica.cli.ca.configuration import ca_config, read_settings
-from mica.cli.console import json_text, product, report, say, wants_json
+from mica.cli.console import json_text, printable, product, report, say, wants_json
 from mica.cli.errors import CLIError, Usage
 from mica.cli.serials import parse_serial
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FIRST_ROWS = 100
 _STATUSES = ("valid", "expired", "revoked")
+_KINDS = ("x509", "ssh")
+_TITLES = {None: "certificate", "x509": "X.509 certificate", "ssh": "SSH certificate"}
 
 
 class SerialNumber(click.ParamType[int]):
@@ -44,13 +46,22 @@ def _filter(*names: str, **attributes: Any) -> Callable[[options.Command], optio
     return click.option(*names, cls=options.CommandLineOnly, **attributes)
 
 
+def _kind(command: options.Command) -> options.Command:
+    return _filter("--kind", type=click.Choice(_KINDS), help="Certificates of X.509 alone, or of SSH.")(command)
+
+
 @click.command(
     "list",
-    epilog=options.examples("mica ca certs list --status valid --expires-within 7d", "mica ca certs list --all --json"),
+    epilog=options.examples(
+        "mica ca certs list --status valid --expires-within 7d",
+        "mica ca certs list --kind ssh --name alice",
+        "mica ca certs list --all --json",
+    ),
 )
 @ca_config
-@_filter("--name", metavar="NAME", help="Those that carry exactly this name.")
-@_filter("--subject", metavar="NAME", help="Those with exactly this subject.")
+@_kind
+@_filter("--name", metavar="NAME", help="Those that carry exactly this name or principal.")
+@_filter("--subject", metavar="NAME", help="Those with exactly this subject or key id.")
 @_filter("--provisioner", metavar="NAME", help="Those that this provisioner vouched for.")
 @_filter("--status", type=click.Choice(_STATUSES), help="valid (not revoked, not expired), expired or revoked.")
 @_filter("--expires-within", type=options.Duration(), help="Those that end between now and then, such as 7d.")
@@ -71,13 +82,17 @@ def list_(ca_config: "Path | None", limit: int | None, all_: bool, **filters: An
 )
 @click.argument("serial", type=SerialNumber())
 @ca_config
+@_kind
 @click.option("--pem", is_flag=True, help="Print the certificate itself, in PEM.")
 @options.json_output
-def show(serial: int, ca_config: "Path | None", pem: bool) -> None:
-    """Show everything on record about the certificate with this SERIAL number, decimal or hexadecimal with 0x."""
+def show(serial: int, ca_config: "Path | None", kind: str | None, pem: bool) -> None:
+    """Show everything on record about the certificate with this SERIAL number, decimal or hexadecimal with 0x.
+
+    The serial numbers of X.509 and of SSH are apart: where both have it, --kind says which one is meant.
+    """
     if pem and wants_json():
         raise Usage("flag '--pem' is incompatible with '--json'", hint="--json has the certificate in PEM, too")
-    _run(_show(read_settings(ca_config), serial, pem=pem))
+    _run(_show(read_settings(ca_config), serial, kind, pem=pem))
 
 
 def _run(task: Coroutine[Any, Any, None]) -> None:
@@ -87,6 +102,7 @@ def _run(task: Coroutine[Any, Any, None]) -> None:
 
 
 def _query(
+    kind: str | None,
     name: str | None,
     subject: str | None,
     provisioner: str | None,
@@ -95,7 +111,7 @@ def _query(
     serial: int | None,
 ) -> "Query":
     from mica.cli.ca import record
-    from mica.records import Query, Status
+    from mica.records import CertificateKind, Query, Status
 
     now, until = record.now(), None
     if expires_within is not None:
@@ -107,7 +123,8 @@ def _query(
             raise Usage("flag '--expires-within' is too long") from None
     return Query(
         now=now,
-        name=None if name is None else _as_recorded(name),
+        kind=None if kind is None else CertificateKind(kind),
+        name=None if name is None else _as_recorded(name, kind),
         subject=subject,
         provisioner=provisioner,
         status=None if status is None else Status(status),
@@ -117,15 +134,20 @@ def _query(
     )
 
 
-def _as_recorded(name: str) -> str:
-    """``name`` as the CA writes it: ``SVC.Example`` is on record as ``svc.example``."""
+def _as_recorded(name: str, kind: str | None) -> str:
+    """``name`` as the CA writes it: ``SVC.Example`` is on record as ``svc.example``; a principal stays as it is."""
     from mica.errors import MalformedRequest
     from mica.names import classify, text
 
+    if kind == "ssh":
+        return name
     try:
-        return text(classify(name))
+        canonical = text(classify(name))
     except MalformedRequest:  # an SSH principal may be anything
         return name
+    if canonical != name and kind is None:
+        say(f"Names are looked for as X.509 has them, here {printable(canonical)}. For a principal in SSH: --kind ssh")
+    return canonical
 
 
 def _table() -> "Table":
@@ -176,26 +198,36 @@ async def _list(settings: "Settings", query: "Query", limit: int | None) -> None
     listing.end()
 
 
-async def _show(settings: "Settings", serial_number: int, *, pem: bool) -> None:
+async def _show(settings: "Settings", serial_number: int, kind: str | None, *, pem: bool) -> None:
     from mica.cli.ca import certs_layout, record
+    from mica.records import CertificateKind
 
+    only = None if kind is None else CertificateKind(kind)
     async with record.opened(settings) as store:
-        found = await record.with_serial_number(store, serial_number)
-        ends = [] if found else await record.revocations(store, settings, serial_number)
+        found = await record.with_serial_number(store, serial_number, only)
+        ends = [] if found else await record.revocations(store, settings, serial_number, only)
+    _require_one_kind(found, serial_number)
     now = record.now()
     if not found and (pem or not ends):
         raise CLIError(
-            f"no certificate with the serial number {serial_number} is on record",
+            f"no {_TITLES[kind]} with the serial number {serial_number} is on record",
             hint="mica ca certs list --all shows them all" if not ends else "only its revocation is, without --pem",
         )
     if pem:
         product("".join(certs_layout.pem(row.issuance) for row in found), nl=False)
     elif wants_json():
-        certificates = [
-            {**certs_layout.members(row, now), "certificate": certs_layout.pem(row.issuance)} for row in found
-        ]
+        certificates = [certs_layout.all_members(row, now) for row in found]
         revocations = [certs_layout.revocation_members(end) for end in ends]
         report({"serial_number": str(serial_number), "certificates": certificates, "revocations": revocations})
     else:
         texts = [certs_layout.everything(row, now) for row in found] + [*map(certs_layout.only_revoked, ends)]
         product("\n\n".join(texts))
+
+
+def _require_one_kind(found: "Sequence[Found]", serial_number: int) -> None:
+    """The certificates are of one kind: an answer about the wrong one would be taken for the right one."""
+    if len({row.issuance.id.kind for row in found}) > 1:
+        raise Usage(
+            f"an X.509 and an SSH certificate have the serial number {serial_number}",
+            hint="say which one you mean: --kind x509 or --kind ssh",
+        )

@@ -1,4 +1,7 @@
-"""Certificates on record as texts: a table, everything about one, and JSON. All of it is safe for a terminal."""
+"""Certificates on record as texts: a table, everything about one, and JSON. All of it is safe for a terminal.
+
+Those of SSH are read, for the record does not say whether they are for users or for hosts.
+"""
 
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,6 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from mica.cli.ca import ssh_records
 from mica.cli.console import printable
 from mica.cli.errors import CLIError
 from mica.records import CertificateKind, Found, Issuance, ProvisionerRef, Revocation, Status
@@ -24,7 +28,8 @@ _REASONS = {
     9: "privilegeWithdrawn",
     10: "aACompromise",
 }
-_HEAD = ("SERIAL NUMBER", "STATUS", "NOT AFTER", "PROVISIONER", "NAMES")
+_KINDS = {CertificateKind.X509: "X.509", CertificateKind.SSH: "SSH"}
+_HEAD = ("SERIAL NUMBER", "STATUS", "NOT AFTER", "PROVISIONER", "KIND", "NAMES")
 
 
 @dataclass(slots=True)
@@ -63,6 +68,7 @@ def members(row: Found, now: datetime) -> dict[str, Any]:
     return {
         "serial_number": str(issuance.id.serial_number),
         "kind": str(issuance.id.kind),
+        "cert_type": ssh_records.cert_type(issuance) if _is_ssh(issuance) else None,
         "status": str(status(row, now)),
         "subject": issuance.subject,
         "names": list(issuance.names),
@@ -77,9 +83,22 @@ def members(row: Found, now: datetime) -> dict[str, Any]:
     }
 
 
+def all_members(row: Found, now: datetime) -> dict[str, Any]:
+    """``members``, and the certificate itself: in PEM, or as OpenSSH's line with what stands in it."""
+    issuance = row.issuance
+    if not _is_ssh(issuance):
+        return {**members(row, now), "certificate": pem(issuance)}
+    return {
+        **members(row, now),
+        "certificate": ssh_records.line(issuance),
+        "ssh": ssh_records.members(issuance, now, revoked=row.revocation is not None),
+    }
+
+
 def revocation_members(revocation: Revocation) -> dict[str, Any]:
     """A revocation as JSON has it."""
     return {
+        "kind": str(revocation.id.kind),
         "revoked_at": rfc3339(revocation.revoked_at),
         "reason_code": revocation.reason_code,
         "reason": revocation.reason,
@@ -89,21 +108,31 @@ def revocation_members(revocation: Revocation) -> dict[str, Any]:
 
 
 def everything(row: Found, now: datetime) -> str:
-    """All that is on record about one certificate, in rows."""
-    return "\n".join(map(printable, _rows(row, now)))
+    """All that is on record about one certificate, in rows; below them, what an SSH certificate says."""
+    rows = "\n".join(map(printable, _rows(row, now)))
+    if not _is_ssh(row.issuance):
+        return rows
+    return f"{rows}\n\n{ssh_records.text(row.issuance, now, revoked=row.revocation is not None)}"
 
 
 def only_revoked(revocation: Revocation) -> str:
     """All that is on record about a certificate of which only the end is known."""
     number = revocation.id.serial_number
-    rows = [f"Serial number: {number} ({number:#x})", "Status:        REVOKED, and not on record itself"]
+    rows = [
+        f"Serial number: {number} ({number:#x})",
+        f"Kind:          {_KINDS[revocation.id.kind]}",
+        "Status:        REVOKED, and not on record itself",
+    ]
     return "\n".join(map(printable, [*rows, *_revocation_rows(revocation)]))
 
 
 def pem(issuance: Issuance) -> str:
     """The certificate in PEM; raises CLIError when it is of a kind that has none."""
     if issuance.id.kind is not CertificateKind.X509:
-        raise CLIError(f"{issuance.id.serial_number} is no X.509 certificate: it has no PEM")
+        raise CLIError(
+            f"{issuance.id.serial_number} is an SSH certificate: it has no PEM",
+            hint="--json has it as the line that OpenSSH reads",
+        )
     return ssl.DER_cert_to_PEM_cert(issuance.certificate)
 
 
@@ -114,16 +143,31 @@ def rfc3339(moment: datetime) -> str:
 
 def _cells(row: Found, now: datetime) -> tuple[str, ...]:
     issuance = row.issuance
-    names, subject = issuance.names, issuance.subject
-    if subject and subject not in names:
-        names = (subject, *names)
     return (
         str(issuance.id.serial_number),
         _marked(status(row, now)),
         rfc3339(issuance.not_after),
         printable(issuance.provisioner.name),
-        printable(", ".join(names)),
+        _kind(issuance, issuance.id.kind, "-"),
+        printable(_names(issuance)),
     )
+
+
+def _names(issuance: Issuance) -> str:
+    names, subject = issuance.names, issuance.subject
+    if _is_ssh(issuance):
+        return f"{subject}: {', '.join(names)}"
+    return ", ".join((subject, *names) if subject and subject not in names else names)
+
+
+def _is_ssh(issuance: Issuance) -> bool:
+    return issuance.id.kind is CertificateKind.SSH
+
+
+def _kind(issuance: Issuance, kind: str, between: str) -> str:
+    """The ``kind``, of SSH with its type: ``SSH user``, ``ssh-host``."""
+    type_ = ssh_records.cert_type(issuance) if _is_ssh(issuance) else None
+    return kind if type_ is None else kind + between + type_
 
 
 def _marked(status: Status) -> str:
@@ -132,11 +176,13 @@ def _marked(status: Status) -> str:
 
 def _rows(row: Found, now: datetime) -> Iterator[str]:
     issuance, number = row.issuance, row.issuance.id.serial_number
+    subject, names = ("Key id:", "Principals:") if _is_ssh(issuance) else ("Subject:", "Names:")
     yield f"Serial number: {number} ({number:#x})"
+    yield f"Kind:          {_kind(issuance, _KINDS[issuance.id.kind], ' ')}"
     yield f"Status:        {_marked(status(row, now))}"
-    yield f"Subject:       {issuance.subject}".rstrip()
+    yield f"{subject:<15}{issuance.subject}".rstrip()
     for index, name in enumerate(issuance.names):
-        yield f"{'' if index else 'Names:':<15}{name}"
+        yield f"{'' if index else names:<15}{name}"
     yield f"Provisioner:   {_provisioner(issuance.provisioner)}"
     yield f"Valid from:    {rfc3339(issuance.not_before)}"
     yield f"        to:    {rfc3339(issuance.not_after)}"

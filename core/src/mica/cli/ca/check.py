@@ -25,11 +25,13 @@ def check(config: "Path | None", password_file: str | None) -> None:
     from mica.cli.ca.credentials import ca_password
     from mica.config import load
     from mica.errors import ConfigError
+    from mica.web.app import create_app
 
     path, _ = locate(config)
     try:
         settings = load(path, password=ca_password(path, password_file))
         authority = Authority.assemble(settings)
+        create_app(authority)
     except ConfigError as error:
         faults = "\n".join(error.faults)
         raise FileProblem(faults, hint=f"{path} cannot be used until this is mended") from error

@@ -1,6 +1,6 @@
 """``ca.toml`` for the commands of its operator: where it is, and what it says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -33,6 +33,17 @@ def locate(path: "Path | None") -> "tuple[Path, bytes]":
     except FileProblem as error:
         remedy = "run this on the CA's own host; --ca-config FILE and MICAPATH say where the configuration is"
         raise FileProblem(error.message, hint=error.hint or remedy) from None
+
+
+def read_text(path: "Path | None") -> "tuple[Path, str, Mapping[str, Any]]":
+    """Where the configuration is, its text, and what stands in it; raises FileProblem, and ConfigError for no TOML."""
+    place, octets = locate(path)
+    from mica.config import parse  # imports much
+
+    try:
+        return place, octets.decode(), parse(octets, place)
+    except UnicodeDecodeError as error:
+        raise FileProblem(f"{place}: is not TOML: it must be UTF-8") from error
 
 
 def read_settings(path: "Path | None") -> "Settings":

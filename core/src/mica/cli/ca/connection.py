@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from mica.cli import errors
+from mica.cli import errors, options
 from mica.cli.console import chosen
 from mica.cli.files import read_input
 from mica.cli.paths import mica_path
@@ -54,11 +54,7 @@ def connect(ca_url: str | None, root: Path | None, offline: "Offline | None" = N
         _refuse_typed("ca_url", "root")
         local = offline.open()
         return Connection(client=local, root_fingerprint=local.root_fingerprint, offline=True)
-    if ca_url is None:
-        raise errors.Usage(
-            "flag '--ca-url' is required", hint="or run once: mica ca bootstrap --ca-url … --fingerprint …"
-        )
-    return _connection(ca_url, read_roots(root))
+    return _connection(options.require_ca_url(ca_url), read_roots(root))
 
 
 def connect_by_token(token: "UnverifiedToken", ca_url: str | None, root: Path | None) -> Connection:

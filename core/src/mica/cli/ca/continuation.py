@@ -1,31 +1,23 @@
 """A certificate that continues another: what the CA is asked, and which files come of it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mica.cli import options
-from mica.cli.ca import csrs, pairs
+from mica.cli.ca import csrs
 from mica.cli.ca.connection import Connection
 from mica.cli.ca.delivery import accept
 from mica.cli.ca.diagnosis import diagnosed_renewal
 from mica.cli.ca.identities import Holder
 from mica.cli.ca.pairs import Opened
 from mica.cli.errors import FileProblem
-from mica.cli.keys import key_pem
-from mica.cli.renewal.schedule import Lifetime
+from mica.cli.keys import key_pem, same_kind
+from mica.cli.renewal import pairfiles
 from mica.client import IdentityRejected, Issued, renewtoken
 from mica.clock import system_clock
 from mica.keyfiles import PrivateKey, generate
-
-#: How to come to a CA that can be asked.
-Reach = Callable[[], Connection]
-
-_CURVES = {"secp256r1": "EC-P256", "secp384r1": "EC-P384", "secp521r1": "EC-P521"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +34,9 @@ class Continued:
     def save(self) -> None:
         """The files hold it; raises FileProblem."""
         if self.key is None:
-            pairs.replace_certificate(self.certificate, self.pem)
+            pairfiles.replace_certificate(self.certificate, self.pem)
         else:
-            pairs.replace(self.certificate, self.pem, self.key, self.key_pem)
-
-
-class Way(Protocol):
-    """How a certificate is continued."""
-
-    done: ClassVar[str]
-    """What has been done to the certificate then: ``renewed``, ``rekeyed``."""
-
-    @property
-    def outputs(self) -> list[Path]:
-        """The files that are written."""
-
-    def check(self, holder: Holder) -> None:
-        """The CA could say yes; raises FileProblem when it can be seen from here that it never will."""
-
-    def make(self, connection: Connection, opened: Opened) -> Continued:
-        """The new certificate; raises ClientError."""
+            pairfiles.replace(self.certificate, self.pem, self.key, self.key_pem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +52,9 @@ class Renewal:
         """The certificate."""
         return [self.target]
 
-    def check(self, holder: Holder) -> None:
+    def check(self, opened: Opened) -> None:
         """It is a client's certificate; raises FileProblem."""
-        holder.check_client_auth()
+        opened.check_fit()
 
     def make(self, connection: Connection, opened: Opened) -> Continued:
         """By mutual TLS where that can be, else by token; raises ClientError."""
@@ -106,17 +81,17 @@ class Rekeying:
         """Both files; the certificate alone when the key is somebody else's."""
         return [self.certificate] if self.brought else [self.key, self.certificate]
 
-    def check(self, holder: Holder) -> None:
+    def check(self, opened: Opened) -> None:
         """It is a client's certificate, and alive: there is no token for a new key. Raises FileProblem."""
-        holder.check_client_auth()
-        if holder.expired:
+        opened.check_fit()
+        if opened.holder.expired:
             raise FileProblem(
-                f"{holder.path}: cannot rekey an expired certificate", hint="get one with mica ca certificate"
+                f"{opened.holder.path}: cannot rekey an expired certificate", hint="get one with mica ca certificate"
             )
 
     def make(self, connection: Connection, opened: Opened) -> Continued:
         """By mutual TLS; raises ClientError."""
-        key = self.brought or generate(self.algorithm or _same_kind(opened.holder.key))
+        key = self.brought or generate(self.algorithm or same_kind(opened.holder.key))
         request = csrs.make(key, "", ())
         issued = ask(connection, opened.holder, request=request)
         leaf = accept(issued, request.public_key)
@@ -139,27 +114,3 @@ def ask(connection: Connection, holder: Holder, *, request: csrs.Request | None 
                 pass
         token = renewtoken.make(connection.url, holder.chain, holder.key, not_before=system_clock())
         return connection.client.renew_by_token(token)
-
-
-def lifetime(opened: Opened) -> Lifetime:
-    """From when until when the certificate is valid."""
-    certificate = opened.holder.certificate
-    return Lifetime(start=certificate.not_valid_before_utc, end=certificate.not_valid_after_utc)
-
-
-def check_begun(holder: Holder) -> None:
-    """The certificate is valid already; raises FileProblem."""
-    start = holder.certificate.not_valid_before_utc
-    if start > system_clock():
-        raise FileProblem(
-            f"{holder.path}: is not valid before {start:%Y-%m-%d %H:%M:%S} UTC", hint="compare the clocks"
-        )
-
-
-def _same_kind(key: PrivateKey) -> str:
-    """What ``keyfiles.generate`` calls a key like this one."""
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        return _CURVES[key.curve.name]
-    if isinstance(key, rsa.RSAPrivateKey):
-        return f"RSA-{next((bits for bits in options.RSA_SIZES if bits >= key.key_size), options.RSA_SIZES[-1])}"
-    return "Ed25519"

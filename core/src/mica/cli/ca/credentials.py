@@ -33,7 +33,8 @@ def _any_encrypted(path: Path) -> bool:
         settings = load(path)
     except ConfigError:
         return False
-    uris = [str(table.get("key", "")) for table in settings.core.signers.values()]
+    members = ("key", "user_key", "host_key")
+    uris = [str(table.get(name, "")) for table in settings.core.signers.values() for name in members]
     return any(_encrypted(settings.directory / uri.partition(":")[2]) for uri in uris if uri.startswith("file:"))
 
 

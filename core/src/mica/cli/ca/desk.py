@@ -18,11 +18,20 @@ _NOT_FOUND = 404
 class CommandLineDesk:
     """Asks whoever sits at the terminal, unless the password has been given."""
 
-    def __init__(self, ca: "Vouching | None", *, key_file: "Path | None", password: bytes | None, flag: str) -> None:
+    def __init__(
+        self,
+        ca: "Vouching | None",
+        *,
+        key_file: "Path | None",
+        password: bytes | None,
+        flag: str,
+        certificate_file: "Path | None" = None,
+    ) -> None:
         self._ca = ca
         self._password = password
         self._flag = flag
         self.key_file = key_file
+        self.certificate_file = certificate_file
 
     def read(self, path: "Path") -> bytes:
         """A file that the user named; raises FileProblem."""

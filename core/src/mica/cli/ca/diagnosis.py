@@ -18,9 +18,13 @@ _SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
 _NO_RENEWAL = (
     "the certificate may be revoked or expired, or its provisioner gone or without renewal, and the CA's log has the "
-    "reason; mica ca certificate gets a new one"
+    "reason; {} gets a new one"
 )
 _NOTHING = "the token may have been used already, or its provisioner's key has changed; the CA's log has the reason"
+_NOTHING_OF_SSH = (
+    "the token may have been used already, its provisioner's key has changed, or its claims lack enable_ssh_ca; the "
+    "CA's log has the reason"
+)
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def diagnosed(token: "UnverifiedToken", connection: Connection, path: str) -> It
     except Refused as error:
         if error.status == _UNAUTHORIZED and not error.hint and not error.explained:
             seen = [*_times(token, error.date), *_destination(token, connection, path)]
-            error.hint = "; ".join(seen) or _NOTHING
+            error.hint = "; ".join(seen) or (_NOTHING_OF_SSH if path.startswith("/ssh/") else _NOTHING)
         raise
     except Untrusted as error:
         if error.flaw == "wrong-root" and (difference := _root(token, connection)):
@@ -40,13 +44,13 @@ def diagnosed(token: "UnverifiedToken", connection: Connection, path: str) -> It
 
 
 @contextmanager
-def diagnosed_renewal() -> Iterator[None]:
-    """A refused renewal comes with what can be its cause."""
+def diagnosed_renewal(command: str = "mica ca certificate") -> Iterator[None]:
+    """A refused renewal comes with what can be its cause; ``command`` gets a new certificate."""
     try:
         yield
     except Refused as error:
         if error.status in (0, _UNAUTHORIZED) and not error.hint and not error.explained:
-            error.hint = "; ".join([*_skew(error.date), _NO_RENEWAL])
+            error.hint = "; ".join([*_skew(error.date), _NO_RENEWAL.format(command)])
         raise
 
 
@@ -76,7 +80,7 @@ def _destination(token: "UnverifiedToken", connection: Connection, path: str) ->
     here = urlsplit(connection.url)
     if audiences and not any(audience.netloc.lower() == here.netloc.lower() for audience in audiences):
         yield f"the token is for {audiences[0].netloc or token.audiences[0]}, and was sent to {here.netloc}"
-    if audiences and not any(audience.path.endswith(path) for audience in audiences):
+    if audiences and not any(audience.path.removeprefix("/1.0") == path for audience in audiences):
         yield f"the token is for {audiences[0].path or 'nothing'}, and was used for {path}"
     if difference := _root(token, connection):
         yield difference

@@ -1,4 +1,4 @@
-"""``ca.toml`` as text: a provisioner is added, changed or removed, and everything else stays as its operator wrote it.
+"""``ca.toml`` as text: something is added, changed or removed, and everything else stays as its operator wrote it.
 
 tomlkit counts the comments above a table to the table before it. So the text is cut at the headers, tomlkit works on
 one provisioner's piece alone, and what comes out is read again and compared with what was meant.
@@ -6,7 +6,7 @@ one provisioner's piece alone, and what comes out is read again and compared wit
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -51,6 +51,29 @@ def added(text: str, table: Mapping[str, Any]) -> str:
         result = _inserted(text, pieces[-1].end if pieces else len(text), block)
     expected.setdefault(_KEY, []).append(dict(table))
     return _verified(result, expected)
+
+
+def enabled(text: str, plugins: Iterable[str]) -> str:
+    """``text`` whose plugins are these besides; raises CLIError as ``added`` does."""
+    expected = tomllib.loads(text)
+    new = [name for name in plugins if name not in expected["plugins"]]
+    document: Any = tomlkit.parse(text)
+    for name in new:
+        document["plugins"].append(name)
+    return _verified(tomlkit.dumps(document), {**expected, "plugins": [*expected["plugins"], *new]})
+
+
+def with_signer(text: str, name: str, table: Mapping[str, Any]) -> str:
+    """``text`` with a signer more, after the others; raises CLIError as ``added`` does."""
+    expected = tomllib.loads(text)
+    headers = pairwise([*_headers(text), (len(text), {})])
+    ends = [_end(text, start, following) for (start, header), (following, _) in headers if "signers" in header]
+    element, signers = tomlkit.table(), tomlkit.table(is_super_table=True)
+    element.update(table)
+    signers.add(name, element)
+    block = tomlkit.dumps({"signers": signers}).strip("\n") + "\n"
+    expected["signers"] = {**expected["signers"], name: dict(table)}
+    return _verified(_inserted(text, ends[-1] if ends else len(text), block), expected)
 
 
 def removed(text: str, index: int) -> str:
@@ -110,7 +133,8 @@ def _verified(text: str, expected: Mapping[str, Any]) -> str:
     except tomllib.TOMLDecodeError:
         pass
     raise CLIError(
-        "the way in which ca.toml lists its provisioners is too unusual to be edited safely; edit it by hand"
+        "the way in which ca.toml lists its plugins, signers or provisioners is too unusual to be edited safely; "
+        "edit it by hand"
     )
 
 

@@ -37,7 +37,8 @@ def found(flags: Mapping[str, Any]) -> None:
         _refuse_existing(context.home, flags)
     service = None if flags["pki"] else init_questions.service(flags, dns_names)
     passwords = init_questions.passwords(flags, provisioner=service is not None)
-    plan = Plan(name=name, home=context.home if context else base_path(), context=context, service=service)
+    home = context.home if context else base_path()
+    plan = Plan(name=name, home=home, context=context, service=service, ssh=flags["ssh"])
     if flags["dry_run"]:
         files, _ = _found(plan, passwords, flags)
         _summarise(plan, files, None)
@@ -60,6 +61,7 @@ class Plan:
     home: Path
     context: Context | None
     service: Service | None
+    ssh: bool
 
 
 def _check_flags(flags: Mapping[str, Any]) -> None:
@@ -94,16 +96,15 @@ def _context(flags: Mapping[str, Any], host: str) -> Context | None:
 
 
 def _refuse_existing(home: Path, flags: Mapping[str, Any]) -> None:
-    from mica import foundation
+    from mica import foundation, sshfoundation
 
-    files = foundation.FILES if flags["pki"] else (*foundation.FILES, foundation.DEFAULTS)
+    files: tuple[Path, ...] = foundation.FILES if flags["pki"] else (*foundation.FILES, foundation.DEFAULTS)
+    files += sshfoundation.FILES if flags["ssh"] else ()
     there = [str(home / path) for path in files if (home / path).exists()]
     if there and not flags["force"]:
-        raise FileProblem(
-            f"there is a CA already: {', '.join(there)}",
-            hint="--context NAME makes another beside it, MICAPATH names another folder, and --force replaces the keys"
-            " and the configuration",
-        )
+        remedy = "--context NAME makes another beside it, MICAPATH names another folder, and --force replaces the keys"
+        adding = "; mica ca enable-ssh adds SSH to the one that is there" if flags["ssh"] else ""
+        raise FileProblem(f"there is a CA already: {', '.join(there)}", hint=f"{remedy} and the configuration{adding}")
 
 
 class _Desk:
@@ -143,17 +144,30 @@ def _found(plan: Plan, passwords: Passwords, flags: Mapping[str, Any]) -> tuple[
     ]
     if not flags["root"]:
         files.insert(0, (foundation.ROOT_KEY, root.key_pem(passwords.ca), 0o600))
+    if plan.ssh:
+        files[:0] = _ssh_files(plan, passwords.ca, dry=flags["dry_run"])
     if plan.service is not None:
         root_file = str((plan.home / foundation.ROOT).absolute())
         defaults = {"ca-url": plan.service.url, "fingerprint": root.fingerprint, "root": root_file}
         files += [
             (foundation.DEFAULTS, (json_text(defaults) + "\n").encode(), 0o644),
-            (foundation.CONFIGURATION, _configuration(plan.service, passwords.provisioner).encode(), 0o644),
+            (foundation.CONFIGURATION, _configuration(plan.service, passwords.provisioner, ssh=plan.ssh), 0o644),
         ]
     return files, root.fingerprint
 
 
-def _configuration(service: Service, password: bytes) -> str:
+def _ssh_files(plan: Plan, password: bytes, *, dry: bool) -> list[tuple[Path, bytes, int]]:
+    """The keys that sign SSH certificates, private and public, in the manner of ``_found``."""
+    from mica import sshfoundation
+
+    keys = sshfoundation.new_keys(plan.name)
+    if not dry:
+        say("Generating user and host SSH certificate signing keys... done!")
+    secrets = [(key.path, key.key_pem(password), 0o600) for key in keys]
+    return [*secrets, *((key.public_path, key.line, 0o644) for key in keys)]
+
+
+def _configuration(service: Service, password: bytes, *, ssh: bool) -> bytes:
     from mica import foundation
     from mica.client.sources import table_maker
 
@@ -163,7 +177,8 @@ def _configuration(service: Service, password: bytes) -> str:
         dns_names=service.dns_names,
         provisioner=service.provisioner,
         table=table_maker("jwk").table(service.provisioner, {"create": True}, _Desk(password)),
-    )
+        ssh=ssh,
+    ).encode()
 
 
 def _existing_root(flags: Mapping[str, Any]) -> Any:
@@ -180,11 +195,13 @@ def _existing_root(flags: Mapping[str, Any]) -> Any:
 
 def _paths(plan: Plan, flags: Mapping[str, Any]) -> list[Path]:
     """The files that will be made, below the folder of the CA."""
-    from mica import foundation
+    from mica import foundation, sshfoundation
 
     paths = [path for path in foundation.FILES if plan.service or path != foundation.CONFIGURATION]
     if flags["root"]:
         paths.remove(foundation.ROOT_KEY)
+    if plan.ssh:
+        paths += sshfoundation.FILES
     return [*paths, foundation.DEFAULTS] if plan.service else paths
 
 
@@ -199,15 +216,8 @@ def _summarise(plan: Plan, files: list[tuple[Path, bytes, int]], fingerprint: st
     """What was made; without a fingerprint, what would be."""
     from mica import foundation
 
-    labels = {
-        foundation.ROOT: "Root certificate",
-        foundation.ROOT_KEY: "Root private key",
-        foundation.INTERMEDIATE: "Intermediate certificate",
-        foundation.INTERMEDIATE_KEY: "Intermediate private key",
-        foundation.DEFAULTS: "Default configuration",
-        foundation.CONFIGURATION: "Certificate Authority configuration",
-    }
-    made = {label: plan.home / path for path, label in labels.items() if path in {path for path, _, _ in files}}
+    paths = {path for path, _, _ in files}
+    made = {label: plan.home / path for path, label in _labels().items() if path in paths}
     say("" if fingerprint else "Nothing has been written. This is what would be made:")
     for label, path in made.items():
         chosen(label, f"{path}{' (replaced)' if fingerprint is None and path.exists() else ''}")
@@ -223,6 +233,21 @@ def _summarise(plan: Plan, files: list[tuple[Path, bytes, int]], fingerprint: st
         report(_members(plan, made, fingerprint))
 
 
+def _labels() -> dict[Path, str]:
+    """What the files are called, in the order in which they are told."""
+    from mica import foundation, sshfoundation
+
+    return {
+        foundation.ROOT: "Root certificate",
+        foundation.ROOT_KEY: "Root private key",
+        foundation.INTERMEDIATE: "Intermediate certificate",
+        foundation.INTERMEDIATE_KEY: "Intermediate private key",
+        **sshfoundation.LABELS,
+        foundation.DEFAULTS: "Default configuration",
+        foundation.CONFIGURATION: "Certificate Authority configuration",
+    }
+
+
 def _advise(plan: Plan, fingerprint: str, root_key: Path | None) -> None:
     say("")
     if root_key:
@@ -230,6 +255,8 @@ def _advise(plan: Plan, fingerprint: str, root_key: Path | None) -> None:
     if plan.service:
         say("Start the CA: mica ca serve")
         say(f"Let a client trust it: mica ca bootstrap --ca-url {plan.service.url} --fingerprint {fingerprint}")
+    if plan.service and plan.ssh:
+        say("Then let it trust its SSH certificates: mica ssh config (on a host with sshd: mica ssh config --host)")
 
 
 def _members(plan: Plan, made: Mapping[str, Path], fingerprint: str | None) -> dict[str, object]:

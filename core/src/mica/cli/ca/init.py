@@ -13,6 +13,8 @@ from mica.cli import options
         " --provisioner ops@harbour.example --ca-password-file ca-password.txt",
         'mica ca init --dry-run --context staging --name "Harbour Staging" --dns ca.staging.example --address :8443'
         " --provisioner ops@harbour.example",
+        'mica ca init --ssh --name "Harbour Works" --dns ca.harbour.example --address 127.0.0.1:8443'
+        " --provisioner ops@harbour.example --ca-password-file ca-password.txt",
         'mica ca init --pki --name "Harbour Works" --ca-password-file ca-password.txt',
     )
 )
@@ -37,6 +39,7 @@ from mica.cli import options
     help="Key of the existing root; it is used once and not copied.",
 )
 @click.option("--key-password-file", metavar="FILE", help="Password of the existing root's key: likewise.")
+@click.option("--ssh", is_flag=True, help="Also keys that sign SSH certificates, and a provisioner of the type SSHPOP.")
 @click.option("--pki", is_flag=True, help="Only keys and certificates; no configuration.")
 @click.option("--deployment-type", type=click.Choice(("standalone",)), help="There is one type; step's habit.")
 @click.option("--dry-run", is_flag=True, help="Say what would be made; write nothing.")

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mica.cli import options
 from mica.cli.ca import identities, ordering
 from mica.cli.ca.connection import connect, read_roots, root_fingerprint
 from mica.cli.ca.offline import Offline
+from mica.cli.ca.tokenflags import Purpose
 from mica.cli.console import warn
 from mica.cli.errors import FileProblem, Usage
 from mica.client import TokenOrder, normalize, renewtoken
@@ -21,6 +23,23 @@ class Issuer:
     url: str
     root_fingerprint: str
     make: Callable[[TokenOrder], str]
+
+    def order(
+        self, purpose: Purpose, start: datetime | None, end: datetime | None, confirmation: bytes | None = None
+    ) -> str:
+        """A token for ``purpose``, valid from ``start`` to ``end``."""
+        wanted = ordering.order(
+            purpose.operation,
+            purpose.subject,
+            self.url,
+            sans=purpose.sans,
+            root_fingerprint=self.root_fingerprint,
+            not_before=start,
+            not_after=end,
+            confirmation=confirmation,
+            extra=purpose.extra,
+        )
+        return self.make(wanted)
 
 
 def meant(credentials: ordering.Credentials, ca_url: str | None, root: Path | None, offline: Offline | None) -> Issuer:
@@ -57,7 +76,7 @@ def ca_of(ca_url: str | None, offline: Offline | None) -> str:
         return normalize(ca_url)
     if offline is not None:
         return offline.read().url
-    raise Usage("flag '--ca-url' is required", hint="or run once: mica ca bootstrap --ca-url … --fingerprint …")
+    return options.require_ca_url(ca_url)
 
 
 def _known_root(root: Path | None) -> str:

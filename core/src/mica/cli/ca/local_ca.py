@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mica import __version__, client, logs
 from mica.assembly import Assembly, divide
 from mica.authority import Authority
+from mica.cli.ca.local_ssh import LocalSSH
 from mica.cli.ca.quiet import quiet
 from mica.cli.console import progress
 from mica.cli.errors import FileProblem
@@ -37,6 +38,7 @@ from mica.registry import Entry
 from mica.renewal import renew, renew_by_token
 from mica.requests import RenewRequest, RevokeRequest, SignRequest
 from mica.revocation import revoke_by_certificate, revoke_by_token
+from mica.sshissuance import IssuedSSH
 from mica.web.errors import generic, status_of
 
 _access = logging.getLogger("mica.access")
@@ -105,6 +107,7 @@ class LocalCA(Configured):
         self._assembled: Authority | None = self._assemble()
         super().__init__(self._assembled.settings, self._assembled.provisioners)
         self._roots, self._federated = self._assembled.roots, self._assembled.federated_roots
+        self._ssh = self._assembled.ssh
 
     def sign(
         self,
@@ -181,6 +184,11 @@ class LocalCA(Configured):
         """The root certificates, its own and federated, PEM."""
         return tuple(map(_pem, dict.fromkeys((*self._roots, *self._federated))))
 
+    @property
+    def ssh(self) -> LocalSSH:
+        """Its SSH half."""
+        return LocalSSH(self._ssh, self._carry_out)
+
     def _assemble(self) -> Authority:
         try:
             return Authority.assemble(load(self._path, password=self._password))
@@ -201,7 +209,7 @@ async def _carried_out(authority: Authority, path: str, verb: Verb[Result], fact
     try:
         await authority.start()
         result = await verb(authority)
-        if isinstance(result, IssuedX509):
+        if isinstance(result, IssuedX509 | IssuedSSH):
             facts |= _facts(result)
         return result
     except MicaError as error:
@@ -215,7 +223,7 @@ async def _carried_out(authority: Authority, path: str, verb: Verb[Result], fact
         await authority.aclose()
 
 
-def _facts(issued: IssuedX509) -> dict[str, object]:
+def _facts(issued: IssuedX509 | IssuedSSH) -> dict[str, object]:
     issuance = issued.issuance
     return {
         "serial": str(issuance.id.serial_number),

@@ -25,6 +25,12 @@ CLAIM_FLAGS = {
     "min_tls_cert_duration": "x509-min-dur",
     "max_tls_cert_duration": "x509-max-dur",
     "default_tls_cert_duration": "x509-default-dur",
+    **{
+        f"{which}_{cert_type}_ssh_cert_duration": f"ssh-{cert_type}-{which}-dur"
+        for cert_type in ("user", "host")
+        for which in ("min", "max", "default")
+    },
+    "enable_ssh_ca": "ssh",
 }
 _META = "mica.cli.ca.offers"
 

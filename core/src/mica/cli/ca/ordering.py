@@ -18,9 +18,19 @@ from mica.grants import Operation
 from mica.tokens import decode_base64url
 
 #: The last part of the URL for which a token of each operation is made.
-PATHS = {Operation.X509_SIGN: "/sign", Operation.X509_RENEW: "/renew", Operation.X509_REVOKE: "/revoke"}
+PATHS = {
+    Operation.X509_SIGN: "/sign",
+    Operation.X509_RENEW: "/renew",
+    Operation.X509_REVOKE: "/revoke",
+    Operation.SSH_SIGN: "/ssh/sign",
+    Operation.SSH_RENEW: "/ssh/renew",
+    Operation.SSH_REKEY: "/ssh/rekey",
+    Operation.SSH_REVOKE: "/ssh/revoke",
+}
 LIFETIME = timedelta(minutes=5)
 _SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedelta(minutes=30)
+#: Its tokens are signed by an SSH certificate's key, and by nothing else.
+_BY_CERTIFICATE = "SSHPOP"
 When = datetime | timedelta | None
 
 
@@ -31,6 +41,8 @@ class Credentials:
     provisioner: str | None = None
     kid: str | None = None
     key_file: Path | None = None
+    certificate_file: Path | None = None
+    """The SSH certificate whose key, ``key_file``, vouches for it."""
     password: bytes | None = field(default=None, repr=False)
     flag: str = "--provisioner-password-file"
 
@@ -45,8 +57,12 @@ def order(
     not_before: datetime | None = None,
     not_after: datetime | None = None,
     confirmation: bytes | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> TokenOrder:
-    """The order for a token for the CA at ``url``, valid for five minutes from now unless said otherwise."""
+    """The order for a token for the CA at ``url``, valid for five minutes from now unless said otherwise.
+
+    ``extra`` are further claims.
+    """
     now = system_clock()
     return TokenOrder(
         operation=operation,
@@ -58,6 +74,7 @@ def order(
         not_before=not_before or now,
         not_after=not_after or now + LIFETIME,
         confirmation=confirmation,
+        extra=extra or {},
     )
 
 
@@ -99,9 +116,10 @@ def make_token(wanted: TokenOrder, ca: Vouching, credentials: Credentials) -> st
 
 
 def make_token_alone(wanted: TokenOrder, credentials: Credentials) -> str:
-    """A token for ``wanted`` by a JWK provisioner, with the key in a file and nobody asked."""
+    """A token for ``wanted`` by a JWK or SSHPOP provisioner, with the key in a file and nobody asked."""
     key = {"kid": credentials.kid} if credentials.kid else {}
-    provisioner = {"type": "JWK", "name": credentials.provisioner, "key": key}
+    type_ = "JWK" if credentials.certificate_file is None else _BY_CERTIFICATE
+    provisioner = {"type": type_, "name": credentials.provisioner, "key": key}
     return _token(wanted, provisioner, credentials, None)
 
 
@@ -116,6 +134,7 @@ def _token(
         key_file=credentials.key_file,
         password=credentials.password,
         flag=credentials.flag,
+        certificate_file=credentials.certificate_file,
     )
     source = token_source(str(provisioner["type"]))
     return source.token(wanted, provisioner, desk)
@@ -123,20 +142,32 @@ def _token(
 
 def _choose(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> Mapping[str, Any]:
     """The provisioner that the flags leave; asks when they leave several. Raises Usage when they leave none."""
-    sources = installed()
-    usable = [one for one in listed if str(one.get("type")).lower() in sources and isinstance(one.get("name"), str)]
-    if not usable:
-        types = sorted({str(one.get("type")) for one in listed})
-        raise CLIError(
-            "the CA has no provisioner for which tokens can be made here",
-            hint=f"it has {', '.join(types)}; install the plugin for one of them" if types else "add one to the CA",
-        )
+    usable = _usable(listed, credentials)
     left = [one for one in usable if _fits(one, credentials)]
     if not left:
         flag, value = ("--kid", credentials.kid) if credentials.kid else ("--provisioner", credentials.provisioner)
         raise Usage(f"invalid value {value!r} for flag '{flag}'", hint=f"one of: {'; '.join(map(label, usable))}")
     return console.ask_choice(
         "What provisioner key do you want to use?", left, flag="--provisioner", name="Provisioner", text=label
+    )
+
+
+def _usable(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> list[Mapping[str, Any]]:
+    """Those for which tokens can be made here, by a certificate or without; raises CLIError when there is none."""
+    sources, by_certificate = installed(), credentials.certificate_file is not None
+    named = [one for one in listed if str(one.get("type")).lower() in sources and isinstance(one.get("name"), str)]
+    usable = [one for one in named if (str(one["type"]).upper() == _BY_CERTIFICATE) == by_certificate]
+    if usable:
+        return usable
+    if by_certificate:
+        raise CLIError(
+            f"the CA has no provisioner of the type {_BY_CERTIFICATE}, which takes tokens by SSH certificates",
+            hint=f"its operator adds one: mica ca provisioner add sshpop --type {_BY_CERTIFICATE}",
+        )
+    types = sorted({str(one.get("type")) for one in listed})
+    raise CLIError(
+        "the CA has no provisioner for which tokens can be made here",
+        hint=f"it has {', '.join(types)}; install the plugin for one of them" if types else "add one to the CA",
     )
 
 

@@ -10,7 +10,8 @@ import click
 
 from mica.cli import options
 from mica.cli.ca import offers
-from mica.cli.ca.configuration import ca_config, locate
+from mica.cli.ca.configuration import ca_config, read_text
+from mica.cli.ca.fieldflags import parameter
 from mica.cli.ca.offers import Offer, TypedCommand
 from mica.cli.console import report, say, wants_json, warn
 from mica.cli.errors import CLIError, FileProblem, Usage
@@ -28,13 +29,11 @@ class _Editing:
     """One change of one configuration file."""
 
     def __init__(self, ca_config: "Path | None") -> None:
-        self.path, octets = locate(ca_config)
+        self.path, self.text, document = read_text(ca_config)
         settle([self.path], force=True)  # nobody should type a password for a file that cannot be written
-        try:
-            self.text = octets.decode()
-        except UnicodeDecodeError as error:
-            raise FileProblem(f"{self.path}: is not TOML: it must be UTF-8") from error
-        self.tables = _tables(self.path, octets)
+        self.tables = _tables(self.path, document)
+        signers = document.get("signers")
+        self.signs_ssh = isinstance(signers, Mapping) and "ssh" in signers
 
     def find(self, name: str) -> int:
         """Where the provisioner of that name stands; raises CLIError that lists those that there are."""
@@ -66,6 +65,11 @@ class _Editing:
         say(f"The provisioner {name} has been {done} {_WHERE[done]} {self.path}.")
         say(_TELL)
 
+    def warn_of_ssh(self, values: Mapping[str, Any]) -> None:
+        """Whoever allowed SSH certificates where none are signed has been told how they are."""
+        if values.get(parameter("--ssh")) and not self.signs_ssh:
+            warn(f"{self.path} has no [signers.ssh], and no SSH certificates are issued until mica ca enable-ssh")
+
 
 @click.command(
     cls=TypedCommand,
@@ -90,9 +94,12 @@ def add(context: click.Context, /, name: str, type_: str, ca_config: "Path | Non
     editing = _Editing(ca_config)
     editing.refuse_taken(name)
     offer = _offer(context, type_, editing.path)
-    table = {"type": offer.type, "name": name}
+    table: dict[str, Any] = {"type": offer.type, "name": name}
     offer.fill(table, values, editing.path.parent, creating=True)
+    if editing.signs_ssh:
+        table["claims"] = {"enable_ssh_ca": True, **table.get("claims", {})}
     editing.save(documents.added(editing.text, table), "added", name)
+    editing.warn_of_ssh(values)
 
 
 @click.command(
@@ -125,6 +132,7 @@ def update(context: click.Context, /, name: str, new_name: str | None, ca_config
     if table == before:
         raise Usage(f"nothing about the provisioner {name} is to be changed", hint="name what is, with a flag")
     editing.save(documents.changed(editing.text, index, table), "changed", name)
+    editing.warn_of_ssh(values)
     if table["name"] != name:
         warn(f"certificates that {name} vouched for cannot be renewed any more: no provisioner has that name")
 
@@ -156,11 +164,9 @@ def _offer(context: click.Context, type_: str, path: "Path") -> Offer:
     )
 
 
-def _tables(path: "Path", octets: bytes) -> list[dict[str, Any]]:
-    """The provisioners as they stand in the file; raises ConfigError, FileProblem."""
-    from mica.config import parse
-
-    tables = parse(octets, path).get("provisioners", [])
+def _tables(path: "Path", document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The provisioners as they stand in the file; raises FileProblem."""
+    tables = document.get("provisioners", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise FileProblem(f"{path}: provisioners must be an array of tables, [[provisioners]]")
     return tables

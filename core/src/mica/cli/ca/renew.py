@@ -58,10 +58,13 @@ def renew(
 
     With --daemon, go on doing so; SIGHUP renews now, SIGTERM ends. What stands behind -- is run after each renewal.
     """
-    from mica.cli.ca import continuation, replacement  # cryptography is slow to import
+    from mica.cli.ca import continuation, pairs  # cryptography is slow to import
     from mica.cli.ca.delivery import summary
+    from mica.cli.renewal import replacement
+    from mica.cli.renewal.pairfiles import KeyOpener
 
-    pair = replacement.pair(crt_file, key_file, password_file, offline)
+    replacement.check_files(crt_file, key_file, password_file, offline)
+    pair = pairs.Pair(certificate=crt_file, key=key_file, keys=KeyOpener(source=password_file))
     way = continuation.Renewal(target=out or crt_file, mtls=mtls)
     keep_apart([way.target], [key_file])
     reach = replacement.reach(ca_url, root, offline)
@@ -121,22 +124,25 @@ def rekey(
     A key that was encrypted stays so, with its password unless there is a new one. With --daemon, go on doing so;
     SIGHUP rekeys now, SIGTERM ends. What stands behind -- is run after each time.
     """
-    from mica.cli.ca import continuation, replacement  # cryptography is slow to import
+    from mica.cli.ca import continuation, pairs  # cryptography is slow to import
     from mica.cli.ca.delivery import tell
+    from mica.cli.renewal import replacement
+    from mica.cli.renewal.pairfiles import KeyOpener
 
     if private_key is not None and (out_key or kty or curve or size or key_password_file):
         raise Usage("flag '--private-key' is incompatible with '--out-key', '--kty' and '--key-password-file'")
     secrets = {"--password-file": password_file, "--key-password-file": key_password_file}
     check_sources(secrets | {"--ca-password-file": offline.password_source if offline else None})
     _refuse_outputs(automation, {"--out-cert": out_cert, "--out-key": out_key, "--private-key": private_key})
-    pair = replacement.pair(crt_file, key_file, password_file, offline)
-    pair.new_password = given(key_password_file)
+    replacement.check_files(crt_file, key_file, password_file, offline)
+    keys = KeyOpener(source=password_file, new_password=given(key_password_file))
+    pair = pairs.Pair(certificate=crt_file, key=key_file, keys=keys)
     way = continuation.Rekeying(
         certificate=out_cert or crt_file,
         key=out_key or key_file,
         algorithm=options.key_algorithm(kty, curve, size) if kty or curve or size else None,
-        password=pair.new_password,
-        brought=None if private_key is None else pair.open_key(private_key)[0],
+        password=keys.new_password,
+        brought=None if private_key is None else keys.open(private_key)[0],
     )
     keep_apart([way.certificate], [key_file, private_key])
     keep_apart([way.key], [crt_file])

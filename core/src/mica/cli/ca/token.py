@@ -9,18 +9,20 @@ from mica.cli import options
 from mica.cli.ca import offline
 from mica.cli.ca.answers import reported
 from mica.cli.ca.outputflags import MODE
-from mica.cli.ca.passwordflags import check_sources, either
+from mica.cli.ca.passwordflags import check_sources, either, was_typed
+from mica.cli.ca.tokenflags import Flags
 from mica.cli.console import product
 from mica.cli.errors import Usage
 from mica.cli.files import keep_apart, settle, write_atomic
 from mica.cli.options import FILE
 from mica.cli.passwords import given
-from mica.cli.serials import usable_serial
+from mica.cli.ssh import restrictions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from mica.cli.ca.offline import Offline
+    from mica.sshcert import Options
 
 When = datetime | timedelta | None
 
@@ -32,22 +34,37 @@ When = datetime | timedelta | None
         "mica ca token svc.example --cnf-file svc.csr",
         "mica ca token --revoke 4711",
         "mica ca token --renew --x5c-cert svc.crt --x5c-key svc.key",
+        "mica ca token --ssh alice@harbour.example --principal alice --cert-not-after 8h",
+        "mica ca token --ssh --host svc.example",
+        "mica ca token --ssh --revoke --key-id alice@harbour.example",
     )
 )
 @click.argument("subject", required=False)
 @click.option("--san", "sans", multiple=True, metavar="NAME", help="Names the certificate carries [SUBJECT].")
+@click.option("--ssh", is_flag=True, help="For an SSH certificate with the key id SUBJECT.")
+@click.option("--host", is_flag=True, help="SSH: for a host, not for a user.")
+@click.option(
+    "--principal", "-n", "principals", multiple=True, metavar="NAME", help="SSH: account, or host [of SUBJECT]."
+)
+@click.option("--cert-not-before", type=options.TimeOrDuration(), help="SSH: start of the certificate's validity.")
+@click.option("--cert-not-after", type=options.TimeOrDuration(), help="SSH: end of the certificate's validity.")
+@restrictions.flags("SSH: ")
 @click.option("--revoke", is_flag=True, help="To revoke the certificate with the serial number SUBJECT.")
-@click.option("--renew", is_flag=True, help="To renew the certificate in --x5c-cert; no provisioner takes part.")
+@click.option("--key-id", metavar="ID", help="SSH: to revoke every certificate with this key id.")
+@click.option("--renew", is_flag=True, help="To renew the certificate in --x5c-cert or, SSH, in --sshpop-cert.")
+@click.option("--rekey", is_flag=True, help="SSH: to renew the certificate in --sshpop-cert under another key.")
 @click.option("--x5c-cert", type=FILE, help="Certificate to be renewed.")
 @click.option("--x5c-key", type=FILE, help="Its key.")
+@click.option("--sshpop-cert", type=FILE, help="SSH: certificate of a host to be renewed, or any to be revoked.")
+@click.option("--sshpop-key", type=FILE, help="Its private key.")
 @options.validity
 @click.option("--cnf", metavar="SHA256", help="Only for the CSR with this SHA-256, hex or base64url.")
 @click.option("--cnf-file", type=FILE, help="Only for the CSR in this file.")
 @click.option("--key", "key_file", type=FILE, help="Private JWK or PEM to sign with, instead of the one the CA keeps.")
 @click.option("--kid", help="Provisioner with this key id.")
 @options.provisioner
-@click.option("--key-password-file", metavar="FILE", help="Password of --x5c-key: a file, - for stdin, fd:N.")
-@options.password_file("Password of the key that signs: the provisioner's, or --x5c-key")
+@click.option("--key-password-file", metavar="FILE", help="Password of --x5c-key, --sshpop-key: a file, -, fd:N.")
+@options.password_file("Password of the key that signs: the provisioner's, --x5c-key, --sshpop-key")
 @click.option("--output-file", "--out", "output_file", type=FILE, help="Write the token there, not to stdout.")
 @options.connection
 @offline.flags
@@ -56,10 +73,20 @@ When = datetime | timedelta | None
 def token(
     subject: str | None,
     sans: tuple[str, ...],
+    ssh: bool,
+    host: bool,
+    principals: tuple[str, ...],
+    cert_not_before: When,
+    cert_not_after: When,
+    critical_options: "Options",
     revoke: bool,
+    key_id: str | None,
     renew: bool,
+    rekey: bool,
     x5c_cert: "Path | None",
     x5c_key: "Path | None",
+    sshpop_cert: "Path | None",
+    sshpop_key: "Path | None",
     not_before: When,
     not_after: When,
     cnf: str | None,
@@ -81,60 +108,63 @@ def token(
     Offline, the CA's configuration says what is to be known, and none of its keys is opened; with --key, --provisioner
     and --ca-url not even the configuration is needed.
     """
-    from mica.cli.ca import csrs, identities, issuers, ordering  # cryptography is slow to import
-    from mica.grants import Operation
+    from mica.cli.ca import identities, issuers, ordering  # cryptography is slow to import
 
-    _check_flags(subject, sans, revoke=revoke, renew=renew, x5c=(x5c_cert, x5c_key), cnf=(cnf, cnf_file))
-    if not revoke and not renew:
-        csrs.check_names(sans or (subject or "",))
+    flags = Flags(
+        subject=subject,
+        sans=sans,
+        action=tuple(flag for flag, given in (("--revoke", revoke), ("--renew", renew), ("--rekey", rekey)) if given),
+        ssh=ssh,
+        host=host,
+        principals=principals,
+        key_id=key_id,
+        cert_validity=(cert_not_before, cert_not_after),
+        critical_options=critical_options,
+        x5c=(x5c_cert, x5c_key),
+        sshpop=(sshpop_cert, sshpop_key),
+        cnf=(cnf, cnf_file),
+        key_file=key_file,
+    )
+    flags.check()
+    purpose = flags.purpose()
     confirmation = ordering.confirmation(cnf, cnf_file)
-    flag = "--provisioner-password-file" if x5c_key is None else "--key-password-file"
-    source = either(flag, provisioner_password_file if x5c_key is None else key_password_file, password_file)
+    own_key = x5c_key or sshpop_key
+    flag = _password_flag(own_key)
+    source = either(flag, provisioner_password_file if own_key is None else key_password_file, password_file)
     check_sources({flag: source, "--cnf-file": cnf_file, "--key": key_file})
     if output_file is not None:
-        keep_apart([output_file], [key_file, x5c_cert, x5c_key, cnf_file])
+        keep_apart([output_file], [key_file, x5c_cert, x5c_key, sshpop_cert, sshpop_key, cnf_file])
         settle([output_file], force=force)
     start, end = ordering.lifetime(not_before, not_after)
     if x5c_cert is not None and x5c_key is not None:
         holder = identities.read(x5c_cert, x5c_key, source, flag=flag)
         made = issuers.renew_token(subject, issuers.ca_of(ca_url, offline), holder, start, end)
     else:
-        credentials = ordering.Credentials(provisioner=provisioner, kid=kid, key_file=key_file, password=given(source))
-        issuer = issuers.meant(credentials, ca_url, root, offline)
-        wanted = ordering.order(
-            Operation.X509_REVOKE if revoke else Operation.X509_SIGN,
-            str(usable_serial(subject or "")) if revoke else subject or "",
-            issuer.url,
-            sans=() if revoke else sans or (subject or "",),
-            root_fingerprint=issuer.root_fingerprint,
-            not_before=start,
-            not_after=end,
-            confirmation=confirmation,
+        credentials = ordering.Credentials(
+            provisioner=provisioner,
+            kid=kid,
+            key_file=sshpop_key or key_file,
+            certificate_file=sshpop_cert,
+            password=given(source),
+            flag=flag,
         )
-        made = issuer.make(wanted)
+        made = issuers.meant(credentials, ca_url, root, offline).order(purpose, start, end, confirmation)
     if output_file is None:
         product(made)
     else:
         write_atomic(output_file, made.encode(), mode=MODE)
 
 
-def _check_flags(
-    subject: str | None,
-    sans: tuple[str, ...],
-    *,
-    revoke: bool,
-    renew: bool,
-    x5c: "tuple[Path | None, Path | None]",
-    cnf: tuple[str | None, "Path | None"],
-) -> None:
-    """The flags make sense together; raises Usage."""
-    if revoke and renew:
-        raise Usage("flag '--revoke' is incompatible with '--renew'")
-    if any((path is None) == renew for path in x5c):
-        raise Usage("flag '--renew' requires the flags '--x5c-cert' and '--x5c-key', and they require it")
-    if not subject and not renew:
-        raise Usage("missing argument 'SUBJECT'")
-    if (revoke or renew) and (sans or cnf != (None, None)):
-        raise Usage("flags '--san', '--cnf' and '--cnf-file' are for tokens that order a certificate")
-    if None not in cnf:
-        raise Usage("flag '--cnf' is incompatible with '--cnf-file'")
+def _password_flag(own_key: "Path | None") -> str:
+    """The flag for the password of the key that signs; raises Usage when another key's was typed."""
+    provisioners, own = "--provisioner-password-file", "--key-password-file"
+    if own_key is None:
+        if was_typed(own):
+            raise Usage(
+                f"flag '{own}' is for '--x5c-key' and '--sshpop-key'",
+                hint=f"the key of a provisioner, from the CA or '--key', has '{provisioners}'",
+            )
+        return provisioners
+    if was_typed(provisioners):
+        raise Usage(f"flag '{provisioners}' is for a provisioner's key", hint=f"the password of {own_key}: '{own}'")
+    return own

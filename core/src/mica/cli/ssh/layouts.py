@@ -3,10 +3,13 @@
 import base64
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
+from typing import Literal
 
 from mica.cli.console import printable
 from mica.cli.times import rfc3339, span
 from mica.sshcert import Options, SSHCertificate, TBSSSHCertificate
+
+Standing = Literal["valid", "not yet valid", "expired"]
 
 _ROW = 16
 
@@ -34,7 +37,7 @@ def members(certificate: SSHCertificate, now: datetime, zone: tzinfo | None) -> 
         "Principals": list(tbs.valid_principals),
         "CriticalOptions": dict(tbs.critical_options),
         "Extensions": dict(tbs.extensions),
-        "Status": _standing(tbs, now),
+        "Status": standing(tbs, now),
     }
 
 
@@ -89,20 +92,20 @@ def _value(certificate: SSHCertificate) -> bytes:
     return certificate.signature.value + certificate.signature.trailer
 
 
-def _standing(tbs: TBSSSHCertificate, now: datetime) -> str:
-    """sshd takes a certificate from valid_after on, and until just before valid_before."""
+def standing(tbs: TBSSSHCertificate, now: datetime) -> Standing:
+    """What the clock says. sshd takes a certificate from valid_after on, and until just before valid_before."""
     if tbs.valid_before is not None and now >= tbs.valid_before:
         return "expired"
     return "not yet valid" if now < tbs.valid_after else "valid"
 
 
 def _status(tbs: TBSSSHCertificate, now: datetime) -> str:
-    standing = _standing(tbs, now)
-    if standing == "not yet valid":
+    known = standing(tbs, now)
+    if known == "not yet valid":
         return f"NOT YET VALID, begins in {span(tbs.valid_after - now)}"
     if tbs.valid_before is None:
         return "valid, without end"
-    if standing == "expired":
+    if known == "expired":
         return f"EXPIRED {span(now - tbs.valid_before)} ago"
     return f"valid, {span(tbs.valid_before - now)} remaining"
 

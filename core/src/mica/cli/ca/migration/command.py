@@ -25,10 +25,10 @@ from mica.cli.kit import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mica.authority import Authority
     from mica.cli.ca.migration.findings import Findings
     from mica.cli.ca.migration.plan import Plan
     from mica.cli.ca.migration.translation import Translation
-    from mica.config import Settings
 
     Outputs = list[tuple[Path, bytes, int]]
 
@@ -42,10 +42,14 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="DIR", type=options.File(readable=False))
 @click.option("--step-config", type=options.FILE, metavar="FILE", help="The old ca.json, where it is not in DIR.")
 @click.option("--refer", is_flag=True, help="Name keys and certificates where they are, instead of copying them.")
-@click.option("--revoked", metavar="FILE", help="Serial numbers of revoked certificates, one a line, decimal or 0x….")
+@click.option(
+    "--revoked",
+    metavar="FILE",
+    help="Serial numbers of revoked certificates, X.509 and SSH, one a line, decimal or 0x….",
+)
 @click.option("--provisioners", metavar="FILE", help="What `step ca provisioner list` printed, with enableAdmin.")
 @click.option("--with-ca-url", type=options.URL(), metavar="URL", help="URL for clients [ca-url of defaults.json].")
-@options.password_file("Password of the old CA's key")
+@options.password_file("Password of the old CA's keys")
 @options.force
 @options.json_output
 def import_step(folder: "Path", **flags: Any) -> None:
@@ -73,8 +77,8 @@ def import_step(folder: "Path", **flags: Any) -> None:
         _give_up(findings, findings.faults)
     outputs = _outputs(home, plan)
     _settle([path for path, _, _ in outputs], force=flags["force"])
-    settings = _judged(home, plan, outputs, findings, _password(flags["password_file"], translation, plan))
-    revoked = _write(home, settings, plan, serials, outputs)
+    authority = _judged(home, plan, outputs, findings, _password(flags["password_file"], translation, plan))
+    revoked = _write(home, authority, plan, serials, outputs)
     _tell(home, plan, findings, revoked)
 
 
@@ -122,7 +126,7 @@ def _first_missing(folder: "Path") -> "Path":
 
 
 def _password(source: str | None, translation: "Translation", plan: "Plan") -> bytes | None:
-    """The password of the old CA's key: the one given, that of ca.json, or the answer to a question."""
+    """The password of the old CA's keys: the one given, that of ca.json, or the answer to a question."""
     from mica.errors import ConfigError
     from mica.keyfiles import is_encrypted
 
@@ -130,21 +134,24 @@ def _password(source: str | None, translation: "Translation", plan: "Plan") -> b
         return password_from_source(source)
     if translation.password:
         return translation.password.encode()
-    try:
-        encrypted = is_encrypted(plan.signer.key_contents, where=str(plan.signer.key_file))
-    except ConfigError:
-        return None  # what is wrong with the file is told where the key is judged
-    label = f"Please enter the password to decrypt {plan.signer.key_file}"
-    return password(None, label, flag="--password-file") if encrypted else None
+    for key in plan.keys:
+        try:
+            encrypted = is_encrypted(key.contents, where=str(key.path))
+        except ConfigError:
+            return None  # what is wrong with the file is told where the key is judged
+        if encrypted:
+            return password(None, f"Please enter the password to decrypt {key.path}", flag="--password-file")
+    return None
 
 
-def _judged(home: "Path", plan: "Plan", outputs: "Outputs", findings: "Findings", secret: bytes | None) -> "Settings":
-    """The settings of the CA to be, which it would accept; raises FileProblem with every fault."""
-    from mica.cli.ca.migration.verification import PlannedFiles, judged, key_faults
+def _judged(home: "Path", plan: "Plan", outputs: "Outputs", findings: "Findings", secret: bytes | None) -> "Authority":
+    """The CA to be; raises FileProblem with every fault."""
+    from mica.cli.ca.migration.verification import key_faults
+    from mica.cli.ca.planned import PlannedFiles, judged
     from mica.errors import ConfigError
 
-    with progress(f"opening {plan.signer.key_file}"):
-        faults = key_faults(plan.signer, secret)
+    with progress(f"opening {plan.signer.key.path}"):
+        faults = key_faults(plan, secret)
     if faults:
         _give_up(findings, faults)
     *_, (path, text, _) = outputs
@@ -155,7 +162,7 @@ def _judged(home: "Path", plan: "Plan", outputs: "Outputs", findings: "Findings"
         _give_up(findings, error.faults)
 
 
-def _write(home: "Path", settings: "Settings", plan: "Plan", serials: tuple[int, ...], outputs: "Outputs") -> int:
+def _write(home: "Path", authority: "Authority", plan: "Plan", serials: tuple[int, ...], outputs: "Outputs") -> int:
     """The files are there, after the revocations are on record; how many of these are new."""
     from mica import foundation
     from mica.cli.ca.migration.revoked import revoke_all
@@ -172,7 +179,7 @@ def _write(home: "Path", settings: "Settings", plan: "Plan", serials: tuple[int,
 
         try:
             with progress(f"recording {len(serials)} revocations"):
-                revoked = asyncio.run(revoke_all(settings, _digest(plan), serials))
+                revoked = asyncio.run(revoke_all(authority, _digest(plan), serials))
         except MicaError as error:
             raise CLIError(str(error), hint="neither revocations nor files have been written") from error
     write_all(outputs)

@@ -1,12 +1,12 @@
 """The text of the new ca.toml, with comments that tell where everything comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tomlkit
 from tomlkit.items import Table
 
-from mica.cli.ca.migration.plan import Plan
+from mica.cli.ca.migration.plan import Plan, Setting
 from mica.cli.kit import printable
 from mica.foundation import DATABASE
 
@@ -34,7 +34,13 @@ def text(plan: Plan) -> str:
     document.add("store", store)
     signers = tomlkit.table(is_super_table=True)
     signers.add("x509", _signer(plan))
+    if plan.ssh:
+        signers.add("ssh", _settings({"type": "sshsigner"}, plan.ssh.signer))
     document.add("signers", signers)
+    if plan.ssh and plan.ssh.service:
+        plugin = tomlkit.table(is_super_table=True)
+        plugin.add("sshsigner", _settings({}, plan.ssh.service))
+        document.add("plugin", plugin)
     if plan.provisioners:
         document.add("provisioners", _provisioners(plan))
     return tomlkit.dumps(document) + _untaken(plan)
@@ -60,7 +66,7 @@ def _signer(plan: Plan) -> Table:
         ("roots", list(signer.roots), "root"),
         ("federated_roots", list(signer.federated_roots), "federatedRoots"),
         ("certificate", signer.certificate, "crt"),
-        ("key", signer.key, "key; its password is the old one"),
+        ("key", signer.key.uri, "key; its password is the old one"),
         ("backdate", signer.backdate, "authority.backdate"),
     ):
         if value:
@@ -68,6 +74,15 @@ def _signer(plan: Plan) -> Table:
     for line in _UNRECORDED:
         table.add(_comment(line))
     table.add("renew_unrecorded", tomlkit.item(True))
+    return table
+
+
+def _settings(own: Mapping[str, Any], settings: Iterable[Setting]) -> Table:
+    """What is ``own`` to the table, and then what was taken over."""
+    table = tomlkit.table()
+    _fill(table, own)
+    for setting in settings:
+        table.add(setting.name, _inline(setting.value).comment(setting.origin))
     return table
 
 

@@ -18,11 +18,10 @@ UNKNOWN = Note("mica does not know it", "look it up in step-ca's documentation, 
 #: By the names of ca.json's members.
 CA = {
     "insecureAddress": Note("nothing is served without TLS", "point what reads /health, /roots or /crl there at https"),
-    "ssh": Note(
-        "no SSH certificates are issued; the SSH CA keys stay where they are, as they are",
-        "keep the old folder for them",
+    "templates": Note(
+        "the configuration of SSH clients and hosts is made from mica's own templates",
+        "compare what `mica ssh config --dry-run` says with what you had, if you changed yours",
     ),
-    "templates": Note("they configure SSH clients, and no SSH certificates are issued"),
     "logger": Note(
         "mica logs every request on standard error",
         "mica ca serve --log-format json, if the old format was json",
@@ -49,22 +48,13 @@ AUTHORITY = {
     ),
     "template": Note("subjects are a common name alone, without the attributes that it added"),
     "disableIssuedAtCheck": Note("tokens from before a restart are always good: spent ones are on record"),
-    "disableGetSSHHosts": Note("there is no /ssh/hosts"),
+    "disableGetSSHHosts": Note("nothing is served for SSH"),
     "authorityId": Note("it names the authority to the hosted service that manages step-ca"),
     "deploymentType": Note("the authority stands alone"),
     "type": Note("the authority signs by itself"),
     "credentialsFile": Note("it is for a cloud's CA"),
     "config": Note("it is for another kind of CA"),
 }
-
-#: By the names of the members of claims.
-CLAIMS = dict.fromkeys(
-    (
-        "minUserSSHCertDuration", "maxUserSSHCertDuration", "defaultUserSSHCertDuration", "minHostSSHCertDuration",
-        "maxHostSSHCertDuration", "defaultHostSSHCertDuration", "enableSSHCA",
-    ),
-    Note("no SSH certificates are issued"),
-)  # fmt: skip
 
 #: By the flags that are the members of defaults.json.
 DEFAULTS = {"redirect-url": Note("no browser is sent anywhere"), "min-password-length": Note("any length is taken")}

@@ -37,19 +37,53 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFile:
+    """A private key of the old CA."""
+
+    item: str
+    """What of ca.json names it: ``key``, ``ssh.userKey``."""
+    shown: str
+    """Its path as ca.toml will have it."""
+    path: Path
+    """Where it is now."""
+    contents: bytes = field(repr=False)
+
+    @property
+    def uri(self) -> str:
+        """What ca.toml says."""
+        return f"file:{self.shown}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A line of ca.toml, and where it comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SSH:
+    """``[signers.ssh]``, and ``[plugin.sshsigner]``."""
+
+    keys: tuple[KeyFile, ...]
+    signer: tuple[Setting, ...]
+    service: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signer:
     """``[signers.x509]``: paths as ca.toml will have them."""
 
     roots: tuple[str, ...]
     federated_roots: tuple[str, ...]
     certificate: str
-    key: str
+    key: KeyFile
     backdate: str
     issuer: x509.Certificate
     root: x509.Certificate
     """The root whose fingerprint clients pin."""
-    key_file: Path
-    key_contents: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +99,21 @@ class Plan:
     common_name: str
     claims: Mapping[str, Any]
     signer: Signer
+    ssh: SSH | None
     provisioners: tuple[Taken, ...]
     untaken: tuple[Untaken, ...]
     copies: tuple[Copy, ...]
     defaults: Mapping[str, Any]
 
     @property
+    def keys(self) -> tuple[KeyFile, ...]:
+        """Every private key; one password opens them all."""
+        return (self.signer.key, *(self.ssh.keys if self.ssh else ()))
+
+    @property
     def plugins(self) -> tuple[str, ...]:
         """What ca.toml enables: what every CA needs, and what its provisioners are of."""
         types = (str(taken.table["type"]).partition(".")[0] for taken in self.provisioners)
-        return tuple(dict.fromkeys(("x509signer", "filekeys", "storage_sqlite", *types)))
+        return tuple(
+            dict.fromkeys(("x509signer", "filekeys", "storage_sqlite", *(("sshsigner",) if self.ssh else ()), *types))
+        )

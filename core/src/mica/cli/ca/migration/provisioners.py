@@ -15,7 +15,7 @@ from mica.claims import ClaimsConfig
 from mica.cli.ca.migration.findings import Findings
 from mica.cli.ca.migration.folder import StepFolder
 from mica.cli.ca.migration.members import Members
-from mica.cli.ca.migration.notes import CLAIMS, note_rest
+from mica.cli.ca.migration.notes import note_rest
 from mica.cli.ca.migration.plan import Taken, Untaken
 from mica.clock import system_clock
 from mica.config import CoreConfig, ProvisionerConfig, Settings
@@ -33,6 +33,7 @@ _TEMPLATE_MEMBERS = (
     "subject", "issuer", "dnsNames", "emailAddresses", "ipAddresses", "uris", "sans", "extensions", "keyUsage",
     "extKeyUsage", "unknownExtKeyUsage", "basicConstraints", "ocspServer", "issuingCertificateURL",
     "crlDistributionPoints", "policyIdentifiers", "nameConstraints", "notBefore", "notAfter", "signatureAlgorithm",
+    "keyId", "principals", "criticalOptions", "validAfter", "validBefore",
 )  # fmt: skip
 
 
@@ -105,8 +106,9 @@ class Provisioners:
             if option.take("templateData") is not None or template or file:
                 said = ", ".join(_said_by(template or self._read(file))) or "nothing that is known here"
                 detail = f"its certificates followed a template{f' ({file})' if file else ''}, which says: {said}"
-                todo = "they get the usual profile now: see what is lost" if use == "x509" else ""
-                self._findings.missing(option.where.rstrip("."), detail, todo)
+                self._findings.missing(
+                    option.where.rstrip("."), detail, "they get the usual profile now: see what is lost"
+                )
             note_rest(self._findings, option, {})
         if webhooks := options.objects("webhooks"):
             named = ", ".join(f"{each.text('name')} ({each.text('kind')})" for each in webhooks)
@@ -131,7 +133,7 @@ def offered(type_: str) -> Kind[Any] | None:
 
 
 def claims_table(members: Members, findings: Findings) -> dict[str, Any]:
-    """The claims as ca.toml has them; those of SSH, and what is not understood, are among the findings."""
+    """The claims as ca.toml has them; what is not understood is among the findings."""
     table: dict[str, Any] = {}
     for field in dataclasses.fields(ClaimsConfig):
         value = members.take(field.metadata["json"])
@@ -143,7 +145,7 @@ def claims_table(members: Members, findings: Findings) -> dict[str, Any]:
             findings.faults.append(str(error))
         else:
             table[field.name] = value
-    note_rest(findings, members, CLAIMS)
+    note_rest(findings, members, {})
     return table
 
 

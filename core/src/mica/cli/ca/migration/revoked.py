@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from mica.authority import Authority
 from mica.cli.ca import record
 from mica.cli.kit import FileProblem, read_input
 from mica.cli.serials import parse_serial
 from mica.clock import system_clock
-from mica.config import Settings
 from mica.records import CertificateId, CertificateKind, Commit, Revocation
+from mica.sshissuers import id_of
+from mica.sshwire import MAX_UINT64
 
 _REASON = "revoked before the import from step-ca"
 _MOST_FAULTS = 10
@@ -27,17 +29,20 @@ def read_serials(source: str) -> tuple[int, ...]:
     return serials
 
 
-async def revoke_all(settings: Settings, issuer: bytes, serials: Sequence[int]) -> int:
-    """Every certificate of ``issuer`` with one of these serial numbers is on record as revoked; how many were not yet.
+async def revoke_all(authority: Authority, issuer: bytes, serials: Sequence[int]) -> int:
+    """Every certificate with one of these serial numbers is on record as revoked; how many numbers were not yet.
 
+    They are those of ``issuer``, and of the SSH keys of ``authority``: which of them a number was of, nobody said.
     All or none: they are one transaction.
     """
-    async with record.opened(settings) as store:
+    async with record.opened(authority.settings) as store:
         ids = [CertificateId(kind=CertificateKind.X509, issuer=issuer, serial_number=serial) for serial in serials]
+        for _, key in authority.ssh.all_keys() if authority.ssh else ():
+            ids += [id_of(key, serial) for serial in serials if serial <= MAX_UINT64]
         new = [id for id in ids if await store.revocation(id) is None]
         now = system_clock()
         await store.commit(Commit(revocations=tuple(Revocation(id=id, revoked_at=now, reason=_REASON) for id in new)))
-        return len(new)
+        return len({id.serial_number for id in new})
 
 
 def _parsed(source: str, text: str, faults: list[str]) -> Iterator[int]:

@@ -11,9 +11,11 @@ from mica.cli.ca.migration import notes
 from mica.cli.ca.migration.findings import Findings
 from mica.cli.ca.migration.folder import StepFolder, read_json
 from mica.cli.ca.migration.members import Members
+from mica.cli.ca.migration.places import Places
 from mica.cli.ca.migration.plan import Plan
 from mica.cli.ca.migration.provisioners import Provisioners, claims_table
 from mica.cli.ca.migration.signing import Signing, note_root_key
+from mica.cli.ca.migration.sshsigning import SSHSigning
 from mica.cli.kit import FileProblem
 from mica.client.urls import normalize
 from mica.config import split_address
@@ -44,8 +46,9 @@ class Translation:
         found_url, origin = self._url(url, address, dns_names)
         if common_name := ca.text("commonName"):
             findings.taken("commonName", f"common_name = {common_name}")
-        signing = Signing(self._folder, findings, copying=copying)
-        signer = signing.translate(ca, authority)
+        places = Places(self._folder, findings, copying=copying)
+        signer = Signing(places, findings).translate(ca, authority)
+        ssh = SSHSigning(places, findings).translate(ca, authority, backdate=signer.backdate if signer else "")
         claims = claims_table(authority.members("claims"), findings)
         if claims:
             findings.taken("authority.claims", f"[claims]: {', '.join(claims)}")
@@ -63,9 +66,10 @@ class Translation:
             common_name=common_name,
             claims=claims,
             signer=signer,
+            ssh=ssh,
             provisioners=tuple(table.taken),
             untaken=tuple(table.untaken),
-            copies=tuple(signing.copies),
+            copies=tuple(places.copies),
             defaults=self._defaults(home, found_url, signer.roots[0], signer.root.fingerprint(hashes.SHA256()).hex()),
         )
 
@@ -163,7 +167,7 @@ class Translation:
             findings.missing("password", *notes.CA["password"])
         templates = self._folder.home / "templates"
         if templates.is_dir():
-            findings.missing("templates/", f"the files in {templates} are not used")
+            findings.missing("templates/", f"the files in {templates} are not used: `mica ssh config` has its own")
         note_root_key(self._folder, findings)
         if authority.take("policy") is not None:
             findings.missing("authority.policy", *notes.AUTHORITY["policy"])

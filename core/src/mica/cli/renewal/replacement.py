@@ -8,9 +8,7 @@ from pathlib import Path
 import click
 
 from mica.cli.ca.connection import connect
-from mica.cli.ca.continuation import Continued, Reach, Way, check_begun, lifetime
 from mica.cli.ca.offline import Offline
-from mica.cli.ca.pairs import Pair
 from mica.cli.ca.passwordflags import check_sources
 from mica.cli.console import report, say, wants_json
 from mica.cli.errors import CLIError, Usage
@@ -18,16 +16,16 @@ from mica.cli.files import settle
 from mica.cli.keys import is_key_uri
 from mica.cli.renewal.automation import Automation
 from mica.cli.renewal.flags import NOT_DUE
+from mica.cli.renewal.parts import Open, Pair, Product, Reach, Way
 from mica.cli.renewal.schedule import Lifetime, is_due
 from mica.clock import system_clock
 from mica.durations import format_go
 
 
-def pair(crt_file: Path, key_file: Path, password_file: str | None, offline: Offline | None) -> Pair:
-    """The two files, of which one at most is stdin; raises Usage."""
+def check_files(crt_file: Path, key_file: Path, password_file: str | None, offline: Offline | None) -> None:
+    """One at most of the two files and the passwords is stdin; raises Usage."""
     secrets = {"--password-file": password_file, "--ca-password-file": offline.password_source if offline else None}
     check_sources({"CRT_FILE": crt_file, "KEY_FILE": key_file, **secrets})
-    return Pair(certificate=crt_file, key=key_file, password_source=password_file)
 
 
 def reach(ca_url: str | None, root: Path | None, offline: Offline | None) -> Reach:
@@ -36,19 +34,19 @@ def reach(ca_url: str | None, root: Path | None, offline: Offline | None) -> Rea
     return found if offline is None else cache(found)
 
 
-def _refuse_irreplaceable(pair: Pair, way: Way) -> None:
+def _refuse_irreplaceable(pair: Pair[Open], way: Way[Open, Product]) -> None:
     """What is replaced are files; raises Usage."""
     for name, path in (("CRT_FILE", pair.certificate), ("KEY_FILE", pair.key)):
         if path in way.outputs and (str(path) == "-" or is_key_uri(path)):
             what = "stdin" if str(path) == "-" else "a URI"
             raise Usage(
-                f"{name} is {what}, which cannot be replaced", hint="say where to: --out, --out-cert, --out-key"
+                f"{name} is {what}, which cannot be replaced", hint="name another file; --help has the flags for it"
             )
 
 
-def keep(pair: Pair, way: Way, automation: Automation, reach: Reach) -> None:
+def keep(pair: Pair[Open], way: Way[Open, Product], automation: Automation, reach: Reach) -> None:
     """The certificate was renewed for as long as the process was to run; raises Usage, CLIError."""
-    from mica.cli.ca import upkeep  # asyncio and more, which one renewal does not need
+    from mica.cli.renewal import upkeep  # asyncio and more, which one renewal does not need
 
     if "-" in (str(pair.certificate), str(pair.key)):
         raise Usage("stdin is incompatible with '--daemon'", hint="the files are read again and again: name them")
@@ -56,7 +54,9 @@ def keep(pair: Pair, way: Way, automation: Automation, reach: Reach) -> None:
     upkeep.keep(pair, way, automation, reach)
 
 
-def once(pair: Pair, way: Way, automation: Automation, reach: Reach, *, force: bool) -> tuple[Continued, str]:
+def once(
+    pair: Pair[Open], way: Way[Open, Product], automation: Automation, reach: Reach, *, force: bool
+) -> tuple[Product, str]:
     """The certificate, which is in its files, and the CA's URL; the command has ended when it is not due.
 
     Raises what reading, settling, asking and writing raise.
@@ -65,9 +65,10 @@ def once(pair: Pair, way: Way, automation: Automation, reach: Reach, *, force: b
     opened = pair.read()
     if opened.mended:
         say(f"{pair.certificate}: a replacement that was interrupted has been completed.")
-    _end_unless_due(way, automation, lifetime(opened), mended=opened.mended)
-    way.check(opened.holder)
-    check_begun(opened.holder)
+    opened.check_fit()  # what is never renewed is told before it is due
+    _end_unless_due(way, automation, opened.lifetime, mended=opened.mended)
+    way.check(opened)
+    opened.check_begun()
     settle(way.outputs, force=force)
     connection = reach()
     continued = way.make(connection, opened)
@@ -75,7 +76,7 @@ def once(pair: Pair, way: Way, automation: Automation, reach: Reach, *, force: b
     return continued, connection.url
 
 
-def _end_unless_due(way: Way, automation: Automation, life: Lifetime, *, mended: bool) -> None:
+def _end_unless_due(way: Way[Open, Product], automation: Automation, life: Lifetime, *, mended: bool) -> None:
     """The certificate is due; otherwise the command ends here, well or with ``NOT_DUE``. Raises Usage."""
     automation.check_against(life)
     threshold, now = automation.expires_in, system_clock()

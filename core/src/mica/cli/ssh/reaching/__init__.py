@@ -1,0 +1,1 @@
+"""How ssh reaches a host: whether the CA knows it, and through what."""

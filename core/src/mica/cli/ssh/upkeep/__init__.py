@@ -1,0 +1,1 @@
+"""Certificates that are there: hosts' are continued, anybody's are ended."""

@@ -1,0 +1,133 @@
+"""What every SSH signer must do: a contract that a plugin's tests subclass.
+
+class TestSSHKeySigner(SSHSignerContract):
+    def build(self, context): return SSHKeySigner(SSHSignerSettings(), context)
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import SSHCertificate as PycaCertificate
+from cryptography.hazmat.primitives.serialization import load_ssh_public_identity
+
+from mica.errors import ConfigError
+from mica.keyfiles import PrivateKey, generate
+from mica.roles import Context, SSHKey, SSHSigner, SSHSignerContext, Startable
+from mica.sshcert import CertType, SSHCertificate, TBSSSHCertificate
+from mica.sshkeys import KeyLine, SSHPublicKey
+from mica.sshsignatures import BadSignature, algorithm_of
+from mica.testing.contexts import Clock, make_context
+
+
+def make_ssh_signer_context(
+    keys: Mapping[CertType, CertificateIssuerPrivateKeyTypes],
+    directory: Path = Path("/nonexistent"),
+    *,
+    blocking: bool = False,
+) -> SSHSignerContext:
+    """What a signer is given, with these keys, in this folder."""
+    context = make_context(Clock(), directory)
+    outside = {f.name: getattr(context, f.name) for f in fields(Context)}
+    held = {cert_type: SSHKey(key=key, blocking=blocking) for cert_type, key in keys.items()}
+    return SSHSignerContext(**outside, keys=held)
+
+
+def make_ssh_tbs(signer: SSHSigner, cert_type: CertType = CertType.USER, serial: int = 1 << 60) -> TBSSSHCertificate:
+    """A certificate that only lacks ``signer``'s signature."""
+    return TBSSSHCertificate(
+        nonce=b"n" * 32,
+        public_key=SSHPublicKey.of(generate("Ed25519").public_key()),
+        serial=serial,
+        cert_type=cert_type,
+        key_id="alice@example",
+        valid_principals=("alice",),
+        valid_after=datetime(2031, 3, 14, tzinfo=UTC),
+        valid_before=datetime(2031, 3, 15, tzinfo=UTC),
+        signature_key=signer.authority_keys(cert_type)[0],
+    )
+
+
+async def assemble(signer: SSHSigner, tbs: TBSSSHCertificate) -> SSHCertificate:
+    """The certificate with ``signer``'s signature."""
+    return SSHCertificate.decode(tbs.assemble(await signer.sign(tbs.wire, tbs.cert_type)))
+
+
+class SSHSignerContract:
+    """A signer signs exactly the octets it is given, with the first of the keys that it names for their type."""
+
+    #: The kinds of key that it serves.
+    algorithms: ClassVar[tuple[str, ...]] = ("EC-P256", "EC-P384", "EC-P521", "RSA-2048", "RSA-3072", "Ed25519")
+
+    def build(self, context: SSHSignerContext) -> SSHSigner:
+        """The signer under test."""
+        raise NotImplementedError
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "algorithm" in metafunc.fixturenames:
+            metafunc.parametrize("algorithm", self.algorithms)
+
+    @pytest.fixture
+    def keys(self, algorithm: str) -> dict[CertType, PrivateKey]:
+        return {cert_type: generate(algorithm) for cert_type in CertType}
+
+    @pytest.fixture
+    async def signer(self, keys: dict[CertType, PrivateKey]) -> SSHSigner:
+        signer = self.build(make_ssh_signer_context(keys))
+        if isinstance(signer, Startable):
+            await signer.start()
+        return signer
+
+    async def test_the_first_key_of_each_type_is_the_one_it_was_given(
+        self, signer: SSHSigner, keys: dict[CertType, PrivateKey]
+    ) -> None:
+        for cert_type, key in keys.items():
+            assert signer.authority_keys(cert_type)[0] == SSHPublicKey.of(key.public_key())
+
+    @pytest.mark.parametrize("cert_type", CertType)
+    async def test_what_it_signs_verifies_by_pyca(self, signer: SSHSigner, cert_type: CertType) -> None:
+        certificate = await assemble(signer, make_ssh_tbs(signer, cert_type))
+        assert certificate.signature.algorithm == algorithm_of(signer.authority_keys(cert_type)[0])
+        line = KeyLine(key_type=certificate.tbs.type, blob=certificate.blob).format()
+        theirs = load_ssh_public_identity(line.encode())
+        assert isinstance(theirs, PycaCertificate)
+        theirs.verify_cert_signature()
+
+    async def test_its_signature_covers_every_octet(self, signer: SSHSigner) -> None:
+        tbs = make_ssh_tbs(signer)
+        signature = await signer.sign(tbs.wire, tbs.cert_type)
+        other = make_ssh_tbs(signer, serial=tbs.serial + 1)
+        with pytest.raises(BadSignature):
+            SSHCertificate.decode(other.assemble(signature)).check_signature()
+
+    async def test_the_key_of_one_type_does_not_sign_for_the_other(self, signer: SSHSigner) -> None:
+        tbs = make_ssh_tbs(signer, CertType.USER)
+        signature = await signer.sign(tbs.wire, CertType.HOST)
+        with pytest.raises(BadSignature):
+            SSHCertificate.decode(tbs.assemble(signature)).check_signature()
+
+    async def test_a_key_that_waits_for_its_backend_signs_as_well(self, keys: dict[CertType, PrivateKey]) -> None:
+        signer = self.build(make_ssh_signer_context(keys, blocking=True))
+        (await assemble(signer, make_ssh_tbs(signer))).check_signature()
+
+    async def test_concurrent_signatures_do_not_mix(self, signer: SSHSigner) -> None:
+        orders = [make_ssh_tbs(signer, CertType(1 + n % 2), serial=n + 1) for n in range(20)]
+        for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
+            certificate.check_signature()
+
+    async def test_a_type_without_a_key_is_not_signed(self, algorithm: str) -> None:
+        signer = self.build(make_ssh_signer_context({CertType.HOST: generate(algorithm)}))
+        assert signer.authority_keys(CertType.USER) == ()
+        tbs = make_ssh_tbs(signer, CertType.HOST)
+        with pytest.raises(LookupError):
+            await signer.sign(tbs.wire, CertType.USER)
+
+    async def test_one_key_for_users_and_hosts_is_refused(self, algorithm: str) -> None:
+        key = generate(algorithm)
+        with pytest.raises(ConfigError):
+            self.build(make_ssh_signer_context(dict.fromkeys(CertType, key)))
