@@ -1,5 +1,6 @@
 """A new certificate: what was granted, nothing else, and on record before it leaves."""
 
+import base64
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,9 @@ from mica.profile import PROVISIONER
 from mica.records import Query
 from mica.requests import SignRequest
 from mica.testing.ca import TestCA, csr
+from mica.tokens import decode_base64url
+
+ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5, SP 800-186 §3.2.1.3
 
 
 async def _certificate(authority: Authority, request: SignRequest, token: str) -> x509.Certificate:
@@ -77,6 +81,21 @@ async def test_a_token_serves_once(ca: TestCA, authority: Authority) -> None:
     await sign_token(authority, SignRequest(csr=csr("svc.example")), token)
     with pytest.raises(TokenReused):
         await sign_token(authority, SignRequest(csr=csr("svc.example")), token)
+
+
+async def test_a_token_without_id_serves_once_however_its_signature_is_written(
+    ca: TestCA, authority: Authority
+) -> None:
+    """Whoever has a signature by ECDSA, (r, s), can write another over the same octets: (r, n - s)."""
+    token = ca.token("svc.example", jti=None)
+    signed, _, signature = token.rpartition(".")
+    octets = decode_base64url(signature)
+    s = ORDER_OF_P256 - int.from_bytes(octets[32:])
+    other = base64.urlsafe_b64encode(octets[:32] + s.to_bytes(32)).rstrip(b"=").decode()
+    await sign_token(authority, SignRequest(csr=csr("svc.example")), token)
+    for again in (token, f"{signed}.{other}"):
+        with pytest.raises(TokenReused):
+            await sign_token(authority, SignRequest(csr=csr("svc.example")), again)
 
 
 async def test_a_refused_request_does_not_burn_the_token(ca: TestCA, authority: Authority) -> None:

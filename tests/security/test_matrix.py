@@ -43,9 +43,11 @@ from mica.grants import (
     RenewSSH,
     Reusable,
     Revoke,
+    RevokeAny,
     RevokeHeld,
     RevokeKeyId,
     SignSSH,
+    SignSSHAsRequested,
     SignX509,
     Within,
 )
@@ -388,11 +390,11 @@ def test_every_operation_has_its_own_kinds_of_permit() -> None:
         SIGN: ((SignX509,),),
         RENEW: ((Renew,),),
         REKEY: ((Renew,),),
-        REVOKE: ((Revoke,),),
-        SSH_SIGN: ((SignSSH,), (SignSSH, AddUser)),
+        REVOKE: ((Revoke,), (RevokeAny,)),
+        SSH_SIGN: ((SignSSH,), (SignSSH, AddUser), (SignSSHAsRequested,)),
         SSH_RENEW: ((RenewSSH,),),
         SSH_REKEY: ((RenewSSH,),),
-        SSH_REVOKE: ((Revoke,), (RevokeKeyId,), (RevokeHeld,)),
+        SSH_REVOKE: ((Revoke,), (RevokeAny,), (RevokeKeyId,), (RevokeHeld,)),
     } == PERMITS
     assert set(audiences.PATHS.values()) <= set(Operation)
 

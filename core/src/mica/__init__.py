@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mica.audiences import Audiences as Audiences
     from mica.claims import Claims as Claims
     from mica.durations import parse_time_or_duration as parse_time_or_duration
+    from mica.egress import Answer as Answer
+    from mica.egress import Budget as Budget
+    from mica.egress import Egress as Egress
     from mica.errors import AlreadyRevoked as AlreadyRevoked
     from mica.errors import CertificateRevoked as CertificateRevoked
     from mica.errors import ConfigError as ConfigError
@@ -41,9 +44,11 @@ if TYPE_CHECKING:
     from mica.grants import RenewSSH as RenewSSH
     from mica.grants import Reusable as Reusable
     from mica.grants import Revoke as Revoke
+    from mica.grants import RevokeAny as RevokeAny
     from mica.grants import RevokeHeld as RevokeHeld
     from mica.grants import RevokeKeyId as RevokeKeyId
     from mica.grants import SignSSH as SignSSH
+    from mica.grants import SignSSHAsRequested as SignSSHAsRequested
     from mica.grants import SignX509 as SignX509
     from mica.grants import Within as Within
     from mica.hookspecs import hookimpl as hookimpl
@@ -103,6 +108,7 @@ _HOMES = {
     "audiences": ("Audiences",),
     "claims": ("Claims",),
     "durations": ("parse_time_or_duration",),
+    "egress": ("Answer", "Budget", "Egress"),
     "errors": (
         "AlreadyRevoked", "CertificateRevoked", "ConfigError", "Conflict", "MalformedRequest", "MicaError", "NotFound",
         "Refused", "TokenReused", "TooLarge", "Unauthorized", "Unavailable", "Unsupported",
@@ -110,7 +116,8 @@ _HOMES = {
     "events": ("Denied", "Event", "Issued", "Revoked"),
     "grants": (
         "AddUser", "AsRequested", "CSRNames", "Exactly", "Grant", "OneTime", "Operation", "Renew", "RenewSSH",
-        "Reusable", "Revoke", "RevokeHeld", "RevokeKeyId", "SignSSH", "SignX509", "Within",
+        "Reusable", "Revoke", "RevokeAny", "RevokeHeld", "RevokeKeyId", "SignSSH", "SignSSHAsRequested", "SignX509",
+        "Within",
     ),
     "hookspecs": ("hookimpl",),
     "pkix": ("Extension", "SubjectPublicKey", "TBSCertificate"),

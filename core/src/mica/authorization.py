@@ -22,9 +22,11 @@ from mica.grants import (
     RenewSSH,
     Reusable,
     Revoke,
+    RevokeAny,
     RevokeHeld,
     RevokeKeyId,
     SignSSH,
+    SignSSHAsRequested,
     SignX509,
 )
 from mica.permits import frozen_permit, permit_fault
@@ -37,11 +39,11 @@ PERMITS: Mapping[Operation, tuple[tuple[type[Any], ...], ...]] = {
     Operation.X509_SIGN: ((SignX509,),),
     Operation.X509_RENEW: ((Renew,),),
     Operation.X509_REKEY: ((Renew,),),
-    Operation.X509_REVOKE: ((Revoke,),),
-    Operation.SSH_SIGN: ((SignSSH,), (SignSSH, AddUser)),
+    Operation.X509_REVOKE: ((Revoke,), (RevokeAny,)),
+    Operation.SSH_SIGN: ((SignSSH,), (SignSSH, AddUser), (SignSSHAsRequested,)),
     Operation.SSH_RENEW: ((RenewSSH,),),
     Operation.SSH_REKEY: ((RenewSSH,),),
-    Operation.SSH_REVOKE: ((Revoke,), (RevokeKeyId,), (RevokeHeld,)),
+    Operation.SSH_REVOKE: ((Revoke,), (RevokeAny,), (RevokeKeyId,), (RevokeHeld,)),
 }
 
 _log = logging.getLogger("mica.authorization")

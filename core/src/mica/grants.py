@@ -132,6 +132,16 @@ class SignSSH:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignSSHAsRequested:
+    """A new SSH certificate as an administrator asks for it: its type, key id and principals are the request's.
+
+    The request must name all three. What no certificate may carry is refused all the same.
+    """
+
+    cert_types: frozenset[CertType]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddUser:
     """Beside a user's certificate, one for another key that can do nothing but make the account on a host."""
 
@@ -163,6 +173,13 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeAny:
+    """The end of whichever certificate of this kind the request names: an administrator's permit."""
+
+    kind: CertificateKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeKeyId:
     """The end of every SSH certificate with this key id on record that is of any use: expired ones of hosts as well."""
 
@@ -177,7 +194,9 @@ class RevokeHeld:
     """Its wire blob. That it is on record, the core finds out."""
 
 
-Permit = SignX509 | SignSSH | AddUser | Renew | RenewSSH | Revoke | RevokeKeyId | RevokeHeld
+Permit = (
+    SignX509 | SignSSH | SignSSHAsRequested | AddUser | Renew | RenewSSH | Revoke | RevokeAny | RevokeKeyId | RevokeHeld
+)
 Spend = OneTime | Reusable
 
 

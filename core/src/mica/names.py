@@ -60,7 +60,7 @@ def dns(text: str) -> x509.DNSName:
 def email(text: str) -> x509.RFC822Name:
     """An address whose host is a canonical DNS name; the local part keeps its case (RFC 5280 §7.5)."""
     local, at, host = text.rpartition("@")
-    if not at or len(local) > _MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+    if not at or host.startswith("*") or len(local) > _MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
         raise MalformedRequest(f"{text!r} is not an e-mail address")
     return x509.RFC822Name(f"{local}@{dns(host).value}")
 

@@ -17,9 +17,11 @@ from mica.grants import (
     Renew,
     RenewSSH,
     Revoke,
+    RevokeAny,
     RevokeHeld,
     RevokeKeyId,
     SignSSH,
+    SignSSHAsRequested,
     SignX509,
     Within,
 )
@@ -45,6 +47,8 @@ def frozen_permit(permit: Permit) -> Permit:
             critical_options=_frozen_options(permit.critical_options),
             extensions=None if permit.extensions is None else _frozen_options(permit.extensions),
         )
+    if isinstance(permit, SignSSHAsRequested):
+        return SignSSHAsRequested(cert_types=frozenset(permit.cert_types))
     if not isinstance(permit, SignX509):
         return permit
     rule = permit.names
@@ -87,6 +91,10 @@ def _ssh_members(permit: SignSSH) -> Members:
     yield "extensions", permit.extensions is None or _are_options(permit.extensions)
 
 
+def _ssh_as_requested_members(permit: SignSSHAsRequested) -> Members:
+    yield "cert_types", bool(permit.cert_types) and _are(CertType, permit.cert_types)
+
+
 def _add_user_members(permit: AddUser) -> Members:
     yield "account", isinstance(permit.account, str) and bool(permit.account)
 
@@ -104,6 +112,10 @@ def _revoke_members(permit: Revoke) -> Members:
     yield "serial_numbers", _are(int, permit.serial_numbers)
 
 
+def _revoke_any_members(permit: RevokeAny) -> Members:
+    yield "kind", isinstance(permit.kind, CertificateKind)
+
+
 def _key_id_members(permit: RevokeKeyId) -> Members:
     yield "key_id", isinstance(permit.key_id, str) and bool(permit.key_id)
 
@@ -111,10 +123,12 @@ def _key_id_members(permit: RevokeKeyId) -> Members:
 _MEMBERS: Mapping[type[Any], Callable[[Any], Members]] = {
     SignX509: _sign_members,
     SignSSH: _ssh_members,
+    SignSSHAsRequested: _ssh_as_requested_members,
     AddUser: _add_user_members,
     Renew: _renew_members,
     RenewSSH: _held_members,
     Revoke: _revoke_members,
+    RevokeAny: _revoke_any_members,
     RevokeKeyId: _key_id_members,
     RevokeHeld: _held_members,
 }

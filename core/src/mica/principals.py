@@ -44,6 +44,12 @@ def is_account(name: str) -> bool:
     return _ACCOUNT.fullmatch(name) is not None
 
 
+def account_of(principals: tuple[str, ...]) -> str:
+    """The account, where they name one person: an account, and perhaps a mail address; empty where they do not."""
+    is_one = len(principals) == 1 or (len(principals) == 2 and principals[1].find("@") > 0)
+    return principals[0] if is_one else ""
+
+
 def _fault(principal: str) -> str:
     if not principal:
         return "must not be empty"

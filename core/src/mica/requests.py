@@ -67,6 +67,8 @@ class SSHSignRequest:
     valid_after: TimeOrDuration | None = None
     valid_before: TimeOrDuration | None = None
     """Durations are relative to now, both of them: step's clients mean it so."""
+    key_id: str = ""
+    """Looked at only where the grant leaves it to the request."""
     add_user_public_key: SSHPublicKey | None = None
     """For a second certificate, which makes the user's account."""
 

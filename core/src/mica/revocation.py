@@ -7,7 +7,7 @@ from mica.authorization import authorize
 from mica.denials import Telling
 from mica.errors import AlreadyRevoked, CertificateRevoked, Refused
 from mica.events import Revoked
-from mica.grants import Operation, Revoke
+from mica.grants import Operation, Revoke, RevokeAny
 from mica.logs import request_id
 from mica.records import CertificateId, CertificateKind, Commit, ProvisionerRef, Revocation, SpentToken
 from mica.renewal import on_record
@@ -20,9 +20,9 @@ async def revoke_by_token(authority: Authority, request: RevokeRequest, token: s
         grant, _ = await authorize(authority, token, Operation.X509_REVOKE)
         denial.grant = grant
         (permit,) = grant.permits
-        if not isinstance(permit, Revoke) or permit.kind is not CertificateKind.X509:
+        if not isinstance(permit, Revoke | RevokeAny) or permit.kind is not CertificateKind.X509:
             raise Refused("the grant does not permit the revocation of an X.509 certificate")
-        if request.serial_number not in permit.serial_numbers:
+        if isinstance(permit, Revoke) and request.serial_number not in permit.serial_numbers:
             raise Refused(
                 f'request serial number "{request.serial_number}" and token subject "{grant.subject}" do not match'
             )

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from mica.audiences import Audiences
+from mica.egress import Egress
 from mica.grants import Grant, Operation
 from mica.pkix import SubjectPublicKey
 from mica.records import CertificateId, CertificateKind, Commit, Issuance, Page, Query, Revocation, SpentToken
@@ -37,6 +38,8 @@ class Context:
     """That many octets from the system's secure source."""
     read: Callable[[Path], bytes]
     """A file of the configuration, as it was when this generation was validated; raises ConfigError."""
+    http: Egress = field(default_factory=Egress)
+    """The way out to other servers. Plugins open no connections of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,21 +11,23 @@ from mica.authorization import authorize
 from mica.claims import Claims
 from mica.deadlines import within
 from mica.denials import Telling
-from mica.errors import Refused, Unauthorized, Unavailable, Unsupported
+from mica.errors import MalformedRequest, Refused, Unauthorized, Unavailable, Unsupported
 from mica.events import Issued
-from mica.grants import AddUser, Exactly, Grant, Operation, SignSSH
+from mica.grants import AddUser, Exactly, Grant, Operation, SignSSH, SignSSHAsRequested
 from mica.issuance import SIGNING_DEADLINE
 from mica.logs import request_id
 from mica.records import CertificateId, Commit, Issuance, ProvisionerRef
 from mica.registry import Entry
 from mica.requests import SSHSignRequest
 from mica.sshceiling import SSHApproval, SSHDraft, check
-from mica.sshcert import TBSSSHCertificate
+from mica.sshcert import CertType, TBSSSHCertificate
 from mica.sshissuers import SSHIssuer, id_of
 from mica.sshsignatures import Signature, algorithm_of
 from mica.sshwire import MalformedSSH, string
 
 _NONCE_OCTETS = 32
+#: It stands in sshd's log, for every login.
+_MAX_KEY_ID = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ async def issue(
 ) -> IssuedSSH:
     """The certificates that ``grant`` permits and ``request`` asks for are on record together, the token spent."""
     permit, *more = grant.permits
+    if isinstance(permit, SignSSHAsRequested):
+        permit, *more = as_requested(request, permit)
     if not isinstance(permit, SignSSH):
         raise Refused("the grant permits no SSH certificate")
     now = authority.now()
@@ -83,6 +87,23 @@ async def issue(
         await record(authority, Commit(issuances=tuple(issued), spends=spends))
     main, *rest = issued
     return IssuedSSH(certificate=main.certificate, issuance=main, add_user=rest[0].certificate if rest else None)
+
+
+def as_requested(request: SSHSignRequest, permit: SignSSHAsRequested) -> tuple[SignSSH] | tuple[SignSSH, AddUser]:
+    """What the request asks for, as permits that say exactly that; raises MalformedRequest, Refused."""
+    if request.cert_type is None:
+        raise MalformedRequest("ssh certificate certType cannot be empty")
+    if not request.key_id:
+        raise MalformedRequest("ssh certificate keyID cannot be empty")
+    if not request.principals:
+        raise MalformedRequest("ssh certificate principals cannot be empty")
+    if len(request.key_id) > _MAX_KEY_ID:
+        raise MalformedRequest(f"ssh certificate keyID must have at most {_MAX_KEY_ID} characters")
+    if request.cert_type not in permit.cert_types:
+        raise Refused(f"ssh certificate certType {request.cert_type.name.lower()} is not permitted")
+    asked = SignSSH(cert_type=request.cert_type, key_id=request.key_id, principals=Exactly(names=request.principals))
+    account = principals.account_of(request.principals)
+    return (asked, AddUser(account=account)) if account and request.cert_type is CertType.USER else (asked,)
 
 
 def _add_user_order(

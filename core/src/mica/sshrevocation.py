@@ -7,7 +7,7 @@ from mica.authority import Authority
 from mica.authorization import authorize
 from mica.denials import Telling
 from mica.errors import AlreadyRevoked, CertificateRevoked, Conflict, MalformedRequest, NotFound, Refused
-from mica.grants import Grant, Operation, Revoke, RevokeHeld, RevokeKeyId
+from mica.grants import Grant, Operation, Revoke, RevokeAny, RevokeHeld, RevokeKeyId
 from mica.records import CertificateId, CertificateKind, Issuance, ProvisionerRef, Query, SpentToken, Status
 from mica.requests import SSHRevokeRequest
 from mica.revocation import already_revoked, record
@@ -49,6 +49,8 @@ def _require_permitted(request: SSHRevokeRequest, grant: Grant) -> None:
         permitted = request.key_id == permit.key_id
     elif isinstance(permit, RevokeHeld):
         permitted = request.serial_number == decode_held(permit.certificate).tbs.serial
+    elif isinstance(permit, RevokeAny) and permit.kind is CertificateKind.SSH:
+        permitted = True
     elif isinstance(permit, Revoke) and permit.kind is CertificateKind.SSH:
         permitted = request.serial_number in permit.serial_numbers
     else:

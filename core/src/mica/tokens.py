@@ -100,12 +100,15 @@ class UnverifiedToken:
 
     @cached_property
     def digest(self) -> str:
-        """Hex SHA-256 of the whole token, its id when it has no ``jti``."""
-        return hashlib.sha256(self.raw.encode("ascii")).hexdigest()
+        """Hex SHA-256 of what is signed, the token's id when it has no ``jti``.
+
+        Not of the signature: whoever has one by ECDSA, (r, s), can write (r, n - s), which verifies as well.
+        """
+        return hashlib.sha256(self.signing_input).hexdigest()
 
     @property
     def id(self) -> str:
-        """The ``jti``, or the digest of the token when it has none."""
+        """The ``jti``, or the digest of what is signed when it has none."""
         jti = self.payload.get("jti")
         return jti if isinstance(jti, str) and jti else self.digest
 

@@ -396,21 +396,21 @@ def test_a_type_without_a_plugin_is_kept_as_a_comment_without_its_secrets(here: 
 
 
 def test_a_type_whose_plugin_is_installed_gets_its_table(here: Import, tmp_path: Path) -> None:
-    (tmp_path / "oidc.py").write_text(_OIDC)
-    install(tmp_path / "site", tmp_path / "oidc.py")
+    (tmp_path / "gcp.py").write_text(_GCP)
+    install(tmp_path / "site", tmp_path / "gcp.py")
     here.machine.environment["PYTHONPATH"] = str(tmp_path / "site")
     here.old.config["authority"]["provisioners"].append(
-        {"type": "OIDC", "name": "google", "clientID": "id", "domains": ["harbour.example"], "listenAddress": ":1"}
+        {"type": "GCP", "name": "google", "clientID": "id", "domains": ["harbour.example"], "listenAddress": ":1"}
     )
     here.old.change()
     items = here.items()
-    assert 'type = "oidc"\nname = "google"\nclient_id = "id"\ndomains = ["harbour.example"]\n' in here.toml
-    assert '"jwk", "oidc"]' in here.toml
+    assert 'type = "gcp"\nname = "google"\nclient_id = "id"\ndomains = ["harbour.example"]\n' in here.toml
+    assert '"jwk", "gcp"]' in here.toml
     assert items["authority.provisioners[1].listenAddress"]["outcome"] == "no counterpart yet"
-    assert "✔ Provisioner: google (OIDC)" in here.check()
+    assert "✔ Provisioner: google (GCP)" in here.check()
 
 
-_OIDC = """
+_GCP = """
 from dataclasses import dataclass
 from mica import hookimpl, kind
 
@@ -420,13 +420,13 @@ class Config:
     client_id: str
     domains: tuple[str, ...] = ()
 
-class OIDC:
-    type, operations = "OIDC", frozenset()
+class GCP:
+    type, operations = "GCP", frozenset()
     def __init__(self, config, context): self.name = config.name
     def describe(self): return {}
 
 @hookimpl
-def register_provisioners(): return [kind("oidc", Config, OIDC)]
+def register_provisioners(): return [kind("gcp", Config, GCP)]
 """
 
 

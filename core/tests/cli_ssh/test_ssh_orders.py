@@ -140,7 +140,7 @@ def test_the_same_in_other_words_is_no_disagreement() -> None:
     assert tokenorders.agreed(asked, said).principals == ("Alice", "root")
 
 
-@pytest.mark.parametrize("path", ["/1.0/sign", "/1.0/ssh/renew", "/1.0/ssh/revoke", ""])
+@pytest.mark.parametrize("path", ["/1.0/sign", "/1.0/ssh/renew", "/1.0/ssh/revoke"])
 def test_a_token_for_something_else_is_told_from_its_audience(path: str) -> None:
     with pytest.raises(Usage, match="not for /ssh/sign") as caught:
         tokenorders.agreed(order(), token({}, aud=f"https://ca.example{path}"))

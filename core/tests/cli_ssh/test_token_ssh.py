@@ -168,7 +168,12 @@ def test_the_certificate_and_the_key_of_a_token_belong_together(host: Machine, k
         (("--sshpop-key", "a", "x"), "flag '--sshpop-key' requires the '--ssh' flag"),
         (("--ssh", "--san", "a", "x"), "flag '--san' is incompatible with '--ssh'"),
         (("--ssh", "--cnf", "00" * 32, "x"), "flag '--cnf' is incompatible with '--ssh'"),
-        (("--ssh", "--x5c-cert", "a", "x"), "flag '--x5c-cert' is incompatible with '--ssh'"),
+        (("--ssh", "--x5c-cert", "a", "x"), "flags '--x5c-cert' and '--x5c-key' require each other"),
+        (("--ssh", "--revoke", "--x5c-cert", "a", "--x5c-key", "b", "7"), "incompatible with '--ssh' and '--revoke'"),
+        (
+            ("--ssh", "--x5c-cert", "a", "--x5c-key", "b", "--sshpop-cert", "c", "--sshpop-key", "d", "x"),
+            "flag '--x5c-cert' is incompatible with '--sshpop-cert'",
+        ),
         (("--ssh", "--renew"), "flag '--renew' requires the flags '--sshpop-cert' and '--sshpop-key'"),
         (("--ssh", "--revoke", "--sshpop-cert", "a"), "'--sshpop-cert' and '--sshpop-key' require each other"),
         (("--ssh", "--sshpop-cert", "a", "--sshpop-key", "b", "x"), "are for '--renew', '--rekey' and '--revoke'"),

@@ -23,6 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",)}
 RSA_SIZES = (2048, 3072, 4096)
+SIGN_IN = "mica.cli.options.sign_in"  # in click's meta: what the flags of ``sign_in`` say
 
 
 class File(click.Path):
@@ -162,7 +163,8 @@ def key_algorithm(kty: str | None, curve: str | None, size: int | None) -> str:
 
 
 def provisioner(command: Command) -> Command:
-    """``provisioner: str | None`` and ``provisioner_password_file: str | None``."""
+    """``provisioner: str | None`` and ``provisioner_password_file: str | None``; see ``sign_in`` for the others."""
+    command = sign_in()(command)
     command = click.option(
         "--provisioner-password-file",
         metavar="FILE",
@@ -174,6 +176,30 @@ def provisioner(command: Command) -> Command:
 def provisioner_name(command: Command) -> Command:
     """``provisioner: str | None``."""
     return click.option("--provisioner", "--issuer", "provisioner", metavar="NAME", help="Provisioner to use.")(command)
+
+
+def sign_in(*spellings: str) -> Callable[[Command], Command]:
+    """How somebody signs in with an identity provider: ``BrowserDesk.wishes`` has it, and no parameter.
+
+    ``spellings`` are further ones of ``--console``.
+    """
+
+    def settle(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        context.meta.setdefault(SIGN_IN, {})[parameter.name] = value
+
+    flags: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
+        (("--oidc-root",), {"type": FILE}, "Root to trust the identity provider by [the system's]."),
+        (("--listen",), {"metavar": "ADDRESS"}, "Where the browser's answer is awaited [127.0.0.1, any port]."),
+        (("--no-cache",), {"is_flag": True}, "Sign in anew, and remember nothing of it."),
+        (("--console", *spellings), {"is_flag": True}, "Sign in with a browser elsewhere, by a code."),
+    )
+
+    def furnish(command: Command) -> Command:
+        for names, attributes, text in flags:
+            command = click.option(*names, expose_value=False, callback=settle, help=text, **attributes)(command)
+        return command
+
+    return furnish
 
 
 def force(command: Command) -> Command:

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "context current": ("mica.cli.context_commands:current", "Print the name of the current context."),
     "context select": ("mica.cli.context_commands:select", "Make a context the current one."),
     "context remove": ("mica.cli.context_commands:remove", "Remove a context and its files."),
+    "oauth": ("mica.cli.oauth.command:oauth", "Sign in with an identity provider, and print its tokens."),
     "path": ("mica.cli.context_commands:path", "Print where mica keeps its files."),
     "completion bash": ("mica.cli.completion:bash", "Print the completion script for bash."),
     "completion zsh": ("mica.cli.completion:zsh", "Print the completion script for zsh."),

@@ -5,6 +5,8 @@ arguments. A source is asked for one token, and lent a ``Desk`` to ask the CA an
 also be able to make the table of a new provisioner of its type (``TableMaker``).
 """
 
+import os
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +44,29 @@ class TokenOrder:
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Further claims."""
 
+    def claims(self, issuer: str, *, fragment: str = "") -> dict[str, Any]:
+        """What step's command line puts in a token of the provisioner ``issuer``; no two are the same.
+
+        ``fragment`` ends the audience as it is, ``x5c/edge``: step's clients escape nothing.
+        """
+        claims: dict[str, Any] = {
+            **self.extra,
+            "aud": f"{self.audience}#{fragment}" if fragment else self.audience,
+            "exp": int(self.not_after.timestamp()),
+            "iat": int(self.issued_at.timestamp()),
+            "iss": issuer,
+            "jti": os.urandom(32).hex(),
+            "nbf": int(self.not_before.timestamp()),
+            "sub": self.subject,
+        }
+        if self.root_fingerprint:
+            claims["sha"] = self.root_fingerprint
+        if self.sans:
+            claims["sans"] = list(self.sans)
+        if self.confirmation is not None:
+            claims["cnf"] = {"x5rt#S256": urlsafe_b64encode(self.confirmation).rstrip(b"=").decode()}
+        return claims
+
 
 class ReadingDesk(Protocol):
     """What it takes to read a key file. Its methods raise what the command ends with."""
@@ -63,6 +88,10 @@ class Desk(ReadingDesk, Protocol):
     @property
     def certificate_file(self) -> Path | None:
         """The certificate that was named, whose key signs the token: ``key_file``."""
+
+    @property
+    def chain_files(self) -> tuple[Path, ...]:
+        """Files with the issuers of that certificate, besides those that stand behind it in its own."""
 
     def encrypted_key(self, kid: str) -> str:
         """The provisioner's private key as the CA keeps it, encrypted."""

@@ -52,6 +52,7 @@ def call(
     trust: "ssl.SSLContext",
     identified: bool = False,
     body: bytes | None = None,
+    content_type: str = "application/json",
     bearer: str = "",
     timeout: float = TIMEOUT,
 ) -> Answer:
@@ -62,7 +63,7 @@ def call(
     request_id = _uuid4()
     headers = {"User-Agent": f"mica/{__version__}", "X-Request-Id": request_id, "Accept": "application/json"}
     if body is not None:
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = content_type
     if bearer:
         headers["Authorization"] = f"Bearer {bearer}"
     connection = _connection(url, trust, timeout)

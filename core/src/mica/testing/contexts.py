@@ -5,6 +5,7 @@ from pathlib import Path
 from secrets import token_bytes
 
 from mica.audiences import Audiences
+from mica.egress import Egress
 from mica.errors import ConfigError
 from mica.roles import Context
 
@@ -25,8 +26,8 @@ class Clock:
         self.moment += duration
 
 
-def make_context(clock: Clock, directory: Path = Path("/nonexistent")) -> Context:
-    """The outside of an authority at ``URL``, whose files are those in ``directory``."""
+def make_context(clock: Clock, directory: Path = Path("/nonexistent"), http: Egress | None = None) -> Context:
+    """The outside of an authority at ``URL``, whose files are those in ``directory``; ``http`` is its way out."""
 
     def read(path: Path) -> bytes:
         try:
@@ -35,4 +36,12 @@ def make_context(clock: Clock, directory: Path = Path("/nonexistent")) -> Contex
             raise ConfigError([f"{path}: {error.strerror}"]) from error
 
     audiences = Audiences.of(URL, "127.0.0.1:8443", ["ca.example"])
-    return Context(url=URL, audiences=audiences, directory=directory, now=clock, random=token_bytes, read=read)
+    return Context(
+        url=URL,
+        audiences=audiences,
+        directory=directory,
+        now=clock,
+        random=token_bytes,
+        read=read,
+        http=http or Egress(),
+    )

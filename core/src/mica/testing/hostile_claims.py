@@ -118,7 +118,7 @@ def _other_provisioners(fragment: str) -> dict[str, str]:
         "a shorter name": f"#{fragment[:-1]}",
         "the name in another case": f"#{type_}/{name.swapcase()}",
         "the type in another case": f"#{type_.swapcase()}/{name}",
-        "another type": f"#x5c/{name}",
+        "another type": f"#{'sshpop' if type_ == 'x5c' else 'x5c'}/{name}",
         "two fragments": f"#{fragment}#{fragment}",
         "an escaped fragment": f"#{type_}%2F{name}",
     }

@@ -14,8 +14,17 @@ from mica.client.jws import sign as sign
 from mica.pkix import PublicKey
 
 SigningKey = PrivateKey
+
+
+class _Absent:
+    """Its name is the same in every process, as the ids of tests have to be."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
 #: Marks a member that a token lacks.
-ABSENT = object()
+ABSENT = _Absent()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

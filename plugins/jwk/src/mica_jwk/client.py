@@ -1,12 +1,11 @@
 """The client's side: tokens for JWK provisioners, signed with a key file or with the key that a password opens."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from mica import jwk, keyfiles
 from mica.client import Desk, KeyProblem, TableDesk, TokenOrder, jws
-from mica.jwk import PrivateKey, encode, thumbprint
+from mica.jwk import PrivateKey, thumbprint
 from mica_jwk import keyfile, table
 
 
@@ -34,7 +33,7 @@ class JWKTokenSource:
             "kid": listed.get("kid") or members["kid"],
             "typ": "JWT",
         }
-        return jws.compact(header, _claims(order, provisioner["name"]), key)
+        return jws.compact(header, order.claims(provisioner["name"]), key)
 
     def table(self, name: str, options: Mapping[str, Any], desk: TableDesk) -> Mapping[str, Any]:
         """``key`` and ``encrypted_key`` for a provisioner's table; see ``table.new_table``."""
@@ -49,27 +48,6 @@ class JWKTokenSource:
             raise KeyProblem(
                 f"the key of the provisioner {name}, as the CA keeps it, cannot be used: {error}"
             ) from error
-
-
-def _claims(order: TokenOrder, name: str) -> dict[str, Any]:
-    """What step's command line puts in a token."""
-    claims: dict[str, Any] = {
-        **order.extra,
-        "aud": order.audience,
-        "exp": int(order.not_after.timestamp()),
-        "iat": int(order.issued_at.timestamp()),
-        "iss": name,
-        "jti": os.urandom(32).hex(),
-        "nbf": int(order.not_before.timestamp()),
-        "sub": order.subject,
-    }
-    if order.root_fingerprint:
-        claims["sha"] = order.root_fingerprint
-    if order.sans:
-        claims["sans"] = list(order.sans)
-    if order.confirmation is not None:
-        claims["cnf"] = {"x5rt#S256": encode(order.confirmation)}
-    return claims
 
 
 def new_key() -> dict[str, str]:

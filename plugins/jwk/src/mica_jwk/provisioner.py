@@ -1,27 +1,20 @@
 """The server's side: tokens signed with a key that the authority knows the public half of."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
 from mica import (
     AddUser,
-    CertificateKind,
     ConfigError,
     Context,
-    Exactly,
     Grant,
     Issuance,
-    MalformedRequest,
     OneTime,
     Operation,
     ProvisionerRef,
-    Renew,
-    Reusable,
     Revoke,
     RevokeKeyId,
     SignSSH,
@@ -29,17 +22,12 @@ from mica import (
     SubjectPublicKey,
     Unauthorized,
     UnverifiedToken,
-    names,
+    orders,
+    sshorders,
     tokens,
 )
 from mica.jwk import public
-from mica_jwk import sshclaims
 from mica_jwk.keys import VerificationKey
-from mica_jwk.refusals import unusable
-
-#: How long the core may take to use a grant that rests on the possession of a certificate's key.
-_RENEWAL_LIFETIME = timedelta(minutes=1)
-_SERIAL_NUMBER = re.compile(r"[0-9]{1,49}|0[xX][0-9a-fA-F]{1,40}")  # RFC 5280 §4.1.2.2: at most 20 octets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +103,7 @@ class JWKProvisioner:
         return Grant(
             provisioner=self._ref,
             operation=operation,
-            subject=_subject(token),
+            subject=orders.subject(token),
             spend=OneTime.of(token.id, expires_at),
             expires_at=expires_at,
             permits=_permits(token, operation),
@@ -125,18 +113,7 @@ class JWKProvisioner:
 
     async def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Grant:
         """The grant to renew or rekey a certificate that this provisioner vouched for; raises Unauthorized."""
-        if operation not in (Operation.X509_RENEW, Operation.X509_REKEY):
-            raise Unauthorized(f"{operation} is no renewal")
-        if (issuance.provisioner.name, issuance.provisioner.type) != (self.name, self.type):
-            raise Unauthorized(f"the certificate is not one that {self.name} vouched for")
-        return Grant(
-            provisioner=self._ref,
-            operation=operation,
-            subject=issuance.subject,
-            spend=Reusable(reason="possession of the certificate's key"),
-            expires_at=self._context.now() + _RENEWAL_LIFETIME,
-            permits=(Renew(certificate=issuance),),
-        )
+        return orders.renewal(issuance, operation, self._ref, self._context)
 
     def _verify(self, token: UnverifiedToken) -> None:
         """The token's signature is the key's, by the key's algorithm."""
@@ -157,75 +134,18 @@ def _config_faults(config: JWKConfig) -> list[str]:
     return faults
 
 
-def _subject(token: UnverifiedToken) -> str:
-    """The ``sub``, which becomes a common name and stands in logs: some text, and nothing that cannot be seen."""
-    if not token.subject:
-        raise Unauthorized("token has no sub")
-    if not token.subject.isprintable():
-        raise Unauthorized("token's sub has control characters")
-    return token.subject
-
-
 def _permits(
     token: UnverifiedToken, operation: Operation
 ) -> tuple[SignX509 | SignSSH | AddUser | Revoke | RevokeKeyId, ...]:
     """What the verified token entitles its bearer to; raises Unauthorized for what no token can order."""
     match operation:
         case Operation.X509_SIGN:
-            return (_sign(token),)
+            return (orders.sign(token, sans_as_common_name=True),)
         case Operation.X509_REVOKE:
-            return (_revoke(token),)
+            return (orders.revoke(token),)
         case Operation.SSH_SIGN:
-            return sshclaims.sign(token)
+            return sshorders.sign(token)
         case Operation.SSH_REVOKE:
-            return (sshclaims.revoke(token),)
+            return (sshorders.revoke(token),)
         case _:
             raise Unauthorized(f"a JWK token cannot order {operation}")
-
-
-def _revoke(token: UnverifiedToken) -> Revoke:
-    _require_x509(token)
-    if not _SERIAL_NUMBER.fullmatch(token.subject):
-        raise unusable("the token's subject is not a serial number, decimal or hexadecimal with 0x")
-    base = 16 if token.subject[1:2] in ("x", "X") else 10
-    return Revoke(kind=CertificateKind.X509, serial_numbers=(int(token.subject, base),))
-
-
-def _require_x509(token: UnverifiedToken) -> None:
-    """The token says nothing of SSH, whatever its audience is."""
-    if sshclaims.find(token) is not None:
-        raise unusable("the token has a claim step.ssh, and orders no X.509 certificate")
-
-
-def _sign(token: UnverifiedToken) -> SignX509:
-    """A certificate for exactly the names in ``sans``, or for ``sub`` when there are none."""
-    _require_x509(token)
-    sans = token.strings("sans") or (token.subject,)
-    try:
-        granted = names.ordered(map(names.classify, sans))
-    except MalformedRequest as error:
-        raise unusable(f"the token orders a name that cannot be certified: {error}") from error
-    return SignX509(
-        subject_common_name=token.subject,
-        names=Exactly(names=granted),
-        common_names=frozenset({token.subject, *sans}),
-        confirmation=_confirmation(token),
-    )
-
-
-def _confirmation(token: UnverifiedToken) -> bytes | None:
-    """The SHA-256 of the only CSR that may be used; raises Unauthorized when ``cnf`` says something else."""
-    cnf = token.payload.get("cnf")
-    if cnf is None:
-        return None
-    digest = cnf.get("x5rt#S256") if isinstance(cnf, dict) else None
-    # RFC 7800 §3.1 lets members that are not understood be ignored; but then nothing would be confirmed.
-    if not isinstance(digest, str):
-        raise unusable("the token's cnf has no x5rt#S256, the digest of a certificate request")
-    try:
-        octets = tokens.decode_base64url(digest)
-    except MalformedRequest as error:
-        raise unusable("the token's cnf is not base64url") from error
-    if len(octets) != 32:
-        raise unusable("the token's cnf is not a SHA-256 digest")
-    return octets

@@ -59,6 +59,7 @@ async def _sign(services: Services, hosts: Kept[Any], request: Request) -> Respo
         public_key=public_key,
         cert_type=cert_type,
         principals=_principals(body),
+        key_id=body.text("keyID"),
         valid_after=_time(body, "validAfter"),
         valid_before=_time(body, "validBefore"),
         add_user_public_key=_optional_public_key(body, "addUserPublicKey"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mica.cli import console, files
 from mica.cli.errors import RefusedByCA
+from mica.cli.oauth.desk import BrowserDesk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,8 @@ _TRIES = 3
 _NOT_FOUND = 404
 
 
-class CommandLineDesk:
-    """Asks whoever sits at the terminal, unless the password has been given."""
+class CommandLineDesk(BrowserDesk):
+    """Asks whoever sits at the terminal, unless the password has been given; and to sign in, where that is needed."""
 
     def __init__(
         self,
@@ -26,12 +27,14 @@ class CommandLineDesk:
         password: bytes | None,
         flag: str,
         certificate_file: "Path | None" = None,
+        chain_files: "tuple[Path, ...]" = (),
     ) -> None:
         self._ca = ca
         self._password = password
         self._flag = flag
         self.key_file = key_file
         self.certificate_file = certificate_file
+        self.chain_files = chain_files
 
     def read(self, path: "Path") -> bytes:
         """A file that the user named; raises FileProblem."""

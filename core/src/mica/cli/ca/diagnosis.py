@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mica.cli.ca import ordering
 from mica.cli.ca.connection import Connection
+from mica.cli.oauth import desk as signin
 from mica.client import Refused, Untrusted
 from mica.clock import system_clock
 from mica.tokens import LEEWAY
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _SKEW = timedelta(seconds=30)
 _UNAUTHORIZED = 401
+#: What was asked for is refused, and a token that says who asks is as good as before.
+_UNSPENT = frozenset({400, 403})
 _NO_RENEWAL = (
     "the certificate may be revoked or expired, or its provisioner gone or without renewal, and the CA's log has the "
     "reason; {} gets a new one"
@@ -36,6 +40,8 @@ def diagnosed(token: "UnverifiedToken", connection: Connection, path: str) -> It
         if error.status == _UNAUTHORIZED and not error.hint and not error.explained:
             seen = [*_times(token, error.date), *_destination(token, connection, path)]
             error.hint = "; ".join(seen) or (_NOTHING_OF_SSH if path.startswith("/ssh/") else _NOTHING)
+        if error.status in _UNSPENT and ordering.is_identity(token):
+            signin.give_back(token)
         raise
     except Untrusted as error:
         if error.flaw == "wrong-root" and (difference := _root(token, connection)):
@@ -76,6 +82,8 @@ def _skew(server_date: datetime | None) -> Iterator[str]:
 
 def _destination(token: "UnverifiedToken", connection: Connection, path: str) -> Iterator[str]:
     """How the token's audience differs from where it was sent, and its root from the one that is trusted."""
+    if ordering.is_identity(token):  # it is for the identity provider's client, which the CA names
+        return
     audiences = [urlsplit(audience.partition("#")[0]) for audience in token.audiences]
     here = urlsplit(connection.url)
     if audiences and not any(audience.netloc.lower() == here.netloc.lower() for audience in audiences):

@@ -8,13 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mica.cli.ca import csrs, outputs
+from mica.cli.ca import csrs, ordering, outputs
 from mica.cli.ca.connection import Connection, connect, connect_by_token
 from mica.cli.ca.delivery import accept, tell
 from mica.cli.ca.diagnosis import diagnosed
 from mica.cli.ca.offline import Offline
 from mica.cli.ca.outputflags import Wanted
 from mica.cli.ca.passwordflags import was_typed
+from mica.cli.ca.x5cflags import X5C
 from mica.cli.errors import FileProblem, Usage
 from mica.cli.files import keep_apart, settle, write_all
 from mica.cli.passwords import given
@@ -48,7 +49,9 @@ def token_for_the_ca(token: str | None, offline: Offline | None) -> UnverifiedTo
 
 def check_subject(request: csrs.Request, token: UnverifiedToken | None) -> None:
     """The request is for the token's subject, or for none in particular; raises Usage."""
-    if token is not None and request.common_name.lower() not in ("", token.subject.lower()):
+    if token is None or ordering.is_identity(token):
+        return
+    if request.common_name.lower() not in ("", token.subject.lower()):
         raise Usage(
             f"the request is for {request.common_name!r}, the token for {token.subject!r}",
             hint="a token serves one subject; make another",
@@ -67,7 +70,7 @@ def names(subject: str, sans: tuple[str, ...], token: UnverifiedToken | None) ->
     """The names that are asked for; raises Usage when they and the token contradict each other."""
     if not subject:
         raise Usage("missing argument 'SUBJECT'")  # tokens name whom they are for
-    if token is None:
+    if token is None or ordering.is_identity(token):
         return sans or (subject,)
     if token.subject.lower() != subject.lower():
         raise Usage(f"the token is for {token.subject!r}, not for {subject!r}", hint="a token serves one subject")
@@ -107,6 +110,11 @@ def planned_pair(
     return replace(plan, p12_password=outputs.new_p12_password(wanted.p12_password_source))
 
 
+def common_name(subject: str, token: UnverifiedToken) -> str:
+    """The common name that is asked for: the token's subject, whose case counts; else what the user says."""
+    return subject if ordering.is_identity(token) else token.subject
+
+
 def reach(token: UnverifiedToken | None, ca_url: str | None, root: Path | None, offline: Offline | None) -> Connection:
     """The CA that the token is for, else the one that the flags mean; raises Usage, FileProblem, PromptNeeded."""
     return connect(ca_url, root, offline) if token is None else connect_by_token(token, ca_url, root)
@@ -120,10 +128,10 @@ def order(
     password: bytes | None,
     *,
     confirmation: bytes | None = None,
+    x5c: X5C | None = None,
 ) -> UnverifiedToken:
     """A token made on the spot; raises Usage, FileProblem, PromptNeeded and what the client raises."""
-    from mica.cli.ca import ordering  # not needed when there is a token
-    from mica.grants import Operation
+    from mica.grants import Operation  # not needed when there is a token
 
     wanted = ordering.order(
         Operation.X509_SIGN,
@@ -133,7 +141,7 @@ def order(
         root_fingerprint=connection.root_fingerprint,
         confirmation=confirmation,
     )
-    credentials = ordering.Credentials(provisioner=provisioner, password=password)
+    credentials = ordering.vouching(provisioner, password, x5c)
     return UnverifiedToken.parse(ordering.make_token(wanted, connection.client, credentials))
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mica.cli import options
-from mica.cli.ca import offline, outputflags
+from mica.cli.ca import offline, outputflags, x5cflags
 from mica.cli.ca.answers import reported
 from mica.cli.ca.passwordflags import check_sources, either
+from mica.cli.files import keep_apart
 from mica.cli.options import FILE
 from mica.cli.passwords import given
 
@@ -26,6 +27,7 @@ _ALIAS = "--provisioner-password-file"
         "mica ca certificate svc.example svc.crt svc.key",
         "mica ca certificate svc.example svc.crt svc.key --san svc.example --san 10.0.0.1 --not-after 8h",
         'mica ca certificate --token "$(mica ca token svc.example)" svc.example svc.crt svc.key',
+        "mica ca certificate svc.example svc.crt svc.key --x5c-cert edge.crt --x5c-key edge.key",
         "mica ca certificate svc.example svc.p12 --format p12 --p12-password-file password.txt",
         "mica ca certificate svc.example svc.crt svc.key --chain-out chain.crt --root-out root.crt --mode 0644",
     )
@@ -38,6 +40,7 @@ _ALIAS = "--provisioner-password-file"
 @options.validity
 @options.key
 @options.provisioner
+@x5cflags.flags
 @options.password_file("Password of the provisioner's key", alias_of=_ALIAS)
 @click.option("--key-password-file", metavar="FILE", help="Password to encrypt the new key with: a file, -, fd:N.")
 @outputflags.flags("pem", "der", "p12")
@@ -59,6 +62,7 @@ def certificate(
     size: int | None,
     provisioner: str | None,
     provisioner_password_file: str | None,
+    x5c: "x5cflags.X5C | None",
     password_file: str | None,
     key_password_file: str | None,
     wanted: outputflags.Wanted,
@@ -82,12 +86,13 @@ def certificate(
     key_flag = {"--key-password-file": key_password_file, "--p12-password-file": wanted.p12_password_source}
     check_sources(_sources(offline, source) | key_flag)
     plan = issuance.planned_pair(wanted, crt_file, key_file, key_password_file, force=force)
+    keep_apart(plan.paths, x5c.files if x5c else ())
     password = given(source)
     connection = issuance.reach(ready, ca_url, root, offline)
     if ready is None:
-        ready = issuance.order(connection, subject, names, provisioner, password)
+        ready = issuance.order(connection, subject, names, provisioner, password, x5c=x5c)
     key = generate(algorithm)
-    request = csrs.make(key, ready.subject, names)
+    request = csrs.make(key, issuance.common_name(subject, ready), names)
     issuance.deliver(connection, request, ready, (not_before, not_after), plan, key)
 
 
@@ -103,6 +108,7 @@ def certificate(
 @options.token
 @options.validity
 @options.provisioner
+@x5cflags.flags
 @options.password_file("Password of the provisioner's key", alias_of=_ALIAS)
 @outputflags.flags("pem", "der")
 @options.connection
@@ -118,6 +124,7 @@ def sign(
     not_after: When,
     provisioner: str | None,
     provisioner_password_file: str | None,
+    x5c: "x5cflags.X5C | None",
     password_file: str | None,
     wanted: outputflags.Wanted,
     ca_url: str | None,
@@ -134,11 +141,12 @@ def sign(
     ready = issuance.token_for_the_ca(token, offline)
     issuance.check_subject(request, ready)
     plan = issuance.planned_certificate(wanted, crt_file, csr_file, force=force)
+    keep_apart(plan.paths, x5c.files if x5c else ())
     password = given(source)
     connection = issuance.reach(ready, ca_url, root, offline)
     if ready is None:
         subject, names = issuance.requested(request, csr_file)
-        ready = issuance.order(connection, subject, names, provisioner, password, confirmation=request.digest)
+        ready = issuance.order(connection, subject, names, provisioner, password, confirmation=request.digest, x5c=x5c)
     issuance.deliver(connection, request, ready, (not_before, not_after), plan)
 
 

@@ -42,6 +42,7 @@ class LocalSSH:
                 public_key=SSHPublicKey.decode(order.public_key),
                 cert_type=CertType[order.cert_type.upper()] if order.cert_type else None,
                 principals=order.principals,
+                key_id=order.key_id,
                 valid_after=order.valid_after,
                 valid_before=order.valid_before,
                 add_user_public_key=None if add_user is None else SSHPublicKey.decode(add_user),

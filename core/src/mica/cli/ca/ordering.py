@@ -5,17 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mica.cli import console
 from mica.cli.ca import csrs
 from mica.cli.ca.desk import CommandLineDesk
+from mica.cli.ca.x5cflags import X5C
 from mica.cli.errors import CLIError, Usage
+from mica.cli.oauth import desk as signin
 from mica.client import TokenOrder, Vouching
 from mica.client.sources import installed, token_source
 from mica.clock import system_clock
 from mica.errors import MalformedRequest
 from mica.grants import Operation
-from mica.tokens import decode_base64url
+from mica.tokens import UnverifiedToken, decode_base64url
 
 #: The last part of the URL for which a token of each operation is made.
 PATHS = {
@@ -29,8 +32,8 @@ PATHS = {
 }
 LIFETIME = timedelta(minutes=5)
 _SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedelta(minutes=30)
-#: Its tokens are signed by an SSH certificate's key, and by nothing else.
-_BY_CERTIFICATE = "SSHPOP"
+#: Types whose tokens are signed by a certificate's key, and by nothing else.
+_BY_CERTIFICATE = frozenset({"SSHPOP", "X5C"})
 When = datetime | timedelta | None
 
 
@@ -42,9 +45,27 @@ class Credentials:
     kid: str | None = None
     key_file: Path | None = None
     certificate_file: Path | None = None
-    """The SSH certificate whose key, ``key_file``, vouches for it."""
+    """The certificate whose key, ``key_file``, signs the token."""
+    chain_files: tuple[Path, ...] = ()
+    """Its issuers, as far as they are elsewhere."""
+    certificate_type: str = "SSHPOP"
+    """The type of provisioner that takes tokens by this certificate: SSHPOP or X5C."""
     password: bytes | None = field(default=None, repr=False)
     flag: str = "--provisioner-password-file"
+
+
+def vouching(provisioner: str | None, password: bytes | None, x5c: X5C | None) -> Credentials:
+    """A provisioner's own key vouches, or the certificate that the flags name."""
+    if x5c is None:
+        return Credentials(provisioner=provisioner, password=password)
+    return Credentials(
+        provisioner=provisioner,
+        key_file=x5c.key,
+        certificate_file=x5c.certificate,
+        chain_files=x5c.chain,
+        certificate_type="X5C",
+        password=password,
+    )
 
 
 def order(
@@ -116,9 +137,9 @@ def make_token(wanted: TokenOrder, ca: Vouching, credentials: Credentials) -> st
 
 
 def make_token_alone(wanted: TokenOrder, credentials: Credentials) -> str:
-    """A token for ``wanted`` by a JWK or SSHPOP provisioner, with the key in a file and nobody asked."""
+    """A token for ``wanted`` by a JWK, SSHPOP or X5C provisioner, with the key in a file and nobody asked."""
     key = {"kid": credentials.kid} if credentials.kid else {}
-    type_ = "JWK" if credentials.certificate_file is None else _BY_CERTIFICATE
+    type_ = "JWK" if credentials.certificate_file is None else credentials.certificate_type
     provisioner = {"type": type_, "name": credentials.provisioner, "key": key}
     return _token(wanted, provisioner, credentials, None)
 
@@ -135,13 +156,23 @@ def _token(
         password=credentials.password,
         flag=credentials.flag,
         certificate_file=credentials.certificate_file,
+        chain_files=credentials.chain_files,
     )
     source = token_source(str(provisioner["type"]))
-    return source.token(wanted, provisioner, desk)
+    made = source.token(wanted, provisioner, desk)
+    signin.remember(made)
+    return made
+
+
+def is_identity(token: UnverifiedToken) -> bool:
+    """Whether it says who somebody is, by an identity provider, and orders nothing: it is for no operation of a CA."""
+    paths = {urlsplit(audience).path.removeprefix("/1.0") for audience in token.audiences if "://" in audience}
+    return not paths.intersection(PATHS.values()) and "step-certificate-authority" not in token.audiences
 
 
 def _choose(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> Mapping[str, Any]:
     """The provisioner that the flags leave; asks when they leave several. Raises Usage when they leave none."""
+    _require_certificate(listed, credentials)
     usable = _usable(listed, credentials)
     left = [one for one in usable if _fits(one, credentials)]
     if not left:
@@ -156,19 +187,33 @@ def _usable(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> li
     """Those for which tokens can be made here, by a certificate or without; raises CLIError when there is none."""
     sources, by_certificate = installed(), credentials.certificate_file is not None
     named = [one for one in listed if str(one.get("type")).lower() in sources and isinstance(one.get("name"), str)]
-    usable = [one for one in named if (str(one["type"]).upper() == _BY_CERTIFICATE) == by_certificate]
+    wanted = {credentials.certificate_type} if by_certificate else {str(one["type"]).upper() for one in named}
+    wanted -= set() if by_certificate else _BY_CERTIFICATE
+    usable = [one for one in named if str(one["type"]).upper() in wanted]
     if usable:
         return usable
     if by_certificate:
+        type_ = credentials.certificate_type
         raise CLIError(
-            f"the CA has no provisioner of the type {_BY_CERTIFICATE}, which takes tokens by SSH certificates",
-            hint=f"its operator adds one: mica ca provisioner add sshpop --type {_BY_CERTIFICATE}",
+            f"the CA has no provisioner of the type {type_}, which takes tokens by "
+            f"{'SSH' if type_ == 'SSHPOP' else 'X.509'} certificates",
+            hint=f"its operator adds one: mica ca provisioner add {type_.lower()} --type {type_}",
         )
     types = sorted({str(one.get("type")) for one in listed})
     raise CLIError(
         "the CA has no provisioner for which tokens can be made here",
         hint=f"it has {', '.join(types)}; install the plugin for one of them" if types else "add one to the CA",
     )
+
+
+def _require_certificate(listed: Sequence[Mapping[str, Any]], credentials: Credentials) -> None:
+    """The provisioner that was named is not one that needs a certificate which was not; raises Usage."""
+    for one in listed if credentials.certificate_file is None else ():
+        if str(one.get("type")).upper() == "X5C" and one.get("name") == credentials.provisioner:
+            raise Usage(
+                f"the provisioner {one['name']} ({one['type']}) takes tokens by certificates alone",
+                hint="name one with --x5c-cert and its key with --x5c-key, or choose another provisioner",
+            )
 
 
 def _fits(provisioner: Mapping[str, Any], credentials: Credentials) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mica.cli import options
-from mica.cli.ca import offline
+from mica.cli.ca import offline, x5cflags
 from mica.cli.ca.answers import reported
 from mica.cli.ca.outputflags import MODE
 from mica.cli.ca.passwordflags import check_sources, either, was_typed
@@ -34,6 +34,7 @@ When = datetime | timedelta | None
         "mica ca token svc.example --cnf-file svc.csr",
         "mica ca token --revoke 4711",
         "mica ca token --renew --x5c-cert svc.crt --x5c-key svc.key",
+        "mica ca token svc.example --provisioner edge --x5c-cert edge.crt --x5c-key edge.key",
         "mica ca token --ssh alice@harbour.example --principal alice --cert-not-after 8h",
         "mica ca token --ssh --host svc.example",
         "mica ca token --ssh --revoke --key-id alice@harbour.example",
@@ -53,8 +54,9 @@ When = datetime | timedelta | None
 @click.option("--key-id", metavar="ID", help="SSH: to revoke every certificate with this key id.")
 @click.option("--renew", is_flag=True, help="To renew the certificate in --x5c-cert or, SSH, in --sshpop-cert.")
 @click.option("--rekey", is_flag=True, help="SSH: to renew the certificate in --sshpop-cert under another key.")
-@click.option("--x5c-cert", type=FILE, help="Certificate to be renewed.")
+@click.option("--x5c-cert", type=FILE, help="Certificate to be renewed, or whose key vouches at an X5C provisioner.")
 @click.option("--x5c-key", type=FILE, help="Its key.")
+@x5cflags.chain
 @click.option("--sshpop-cert", type=FILE, help="SSH: certificate of a host to be renewed, or any to be revoked.")
 @click.option("--sshpop-key", type=FILE, help="Its private key.")
 @options.validity
@@ -85,6 +87,7 @@ def token(
     rekey: bool,
     x5c_cert: "Path | None",
     x5c_key: "Path | None",
+    x5c_chain: "tuple[Path, ...]",
     sshpop_cert: "Path | None",
     sshpop_key: "Path | None",
     not_before: When,
@@ -124,6 +127,7 @@ def token(
         sshpop=(sshpop_cert, sshpop_key),
         cnf=(cnf, cnf_file),
         key_file=key_file,
+        x5c_chain=x5c_chain,
     )
     flags.check()
     purpose = flags.purpose()
@@ -133,22 +137,28 @@ def token(
     source = either(flag, provisioner_password_file if own_key is None else key_password_file, password_file)
     check_sources({flag: source, "--cnf-file": cnf_file, "--key": key_file})
     if output_file is not None:
-        keep_apart([output_file], [key_file, x5c_cert, x5c_key, sshpop_cert, sshpop_key, cnf_file])
+        keep_apart([output_file], [key_file, x5c_cert, x5c_key, *x5c_chain, sshpop_cert, sshpop_key, cnf_file])
         settle([output_file], force=force)
     start, end = ordering.lifetime(not_before, not_after)
-    if x5c_cert is not None and x5c_key is not None:
+    if renew and x5c_cert is not None and x5c_key is not None:
         holder = identities.read(x5c_cert, x5c_key, source, flag=flag)
         made = issuers.renew_token(subject, issuers.ca_of(ca_url, offline), holder, start, end)
     else:
         credentials = ordering.Credentials(
             provisioner=provisioner,
             kid=kid,
-            key_file=sshpop_key or key_file,
-            certificate_file=sshpop_cert,
+            key_file=own_key or key_file,
+            certificate_file=x5c_cert or sshpop_cert,
+            chain_files=x5c_chain,
+            certificate_type="X5C" if x5c_cert else "SSHPOP",
             password=given(source),
             flag=flag,
         )
         made = issuers.meant(credentials, ca_url, root, offline).order(purpose, start, end, confirmation)
+    _hand_over(made, output_file)
+
+
+def _hand_over(made: str, output_file: "Path | None") -> None:
     if output_file is None:
         product(made)
     else:

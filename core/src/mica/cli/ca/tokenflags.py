@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mica.cli.ca.x5cflags import pair_faults
 from mica.cli.errors import Usage
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Flags(NamedTuple):
     sshpop: "tuple[Path | None, Path | None]"
     cnf: "tuple[str | None, Path | None]"
     key_file: "Path | None"
+    x5c_chain: "tuple[Path, ...]" = ()
 
     @property
     def verb(self) -> str:
@@ -57,7 +59,8 @@ class Flags(NamedTuple):
             raise Usage("flag '--key' is incompatible with '--x5c-key' and '--sshpop-key': a token has one signature")
         if None not in self.cnf:
             raise Usage("flag '--cnf' is incompatible with '--cnf-file'")
-        if not self.subject and self.key_id is None and self.x5c == (None, None) and self.sshpop == (None, None):
+        says_itself = self.sshpop != (None, None) or (self.verb == "renew" and self.x5c != (None, None))
+        if not self.subject and self.key_id is None and not says_itself:
             raise Usage("missing argument 'SUBJECT'")
 
     def purpose(self) -> Purpose:
@@ -68,8 +71,11 @@ class Flags(NamedTuple):
         for flag, value in self._for_ssh():
             if value:
                 yield f"flag '{flag}' requires the '--ssh' flag"
-        if any((path is None) == (self.verb == "renew") for path in self.x5c):
-            yield "flag '--renew' requires the flags '--x5c-cert' and '--x5c-key', and they require it"
+        if self.verb == "renew" and None in self.x5c:
+            yield "flag '--renew' requires the flags '--x5c-cert' and '--x5c-key'"
+        yield from pair_faults(*self.x5c, self.x5c_chain)
+        if self.verb == "renew" and self.x5c_chain:
+            yield "flag '--x5c-chain' is not for '--renew': the CA knows the issuers of its own certificates"
         if self.action and (self.sans or self.cnf != (None, None)):
             yield "flags '--san', '--cnf' and '--cnf-file' are for tokens that order a certificate"
 
@@ -87,7 +93,6 @@ class Flags(NamedTuple):
         return [
             ("--san", self.sans),
             *zip(("--cnf", "--cnf-file"), self.cnf, strict=True),
-            *zip(("--x5c-cert", "--x5c-key"), self.x5c, strict=True),
         ]
 
     def _for_signing(self) -> list[tuple[str, object]]:
@@ -104,6 +109,11 @@ class Flags(NamedTuple):
         for flag, value in self._for_x509():
             if value:
                 yield f"flag '{flag}' is incompatible with '--ssh'"
+        yield from pair_faults(*self.x5c, self.x5c_chain)
+        if self.x5c[0] is not None and self.sshpop[0] is not None:
+            yield "flag '--x5c-cert' is incompatible with '--sshpop-cert': a token has one signature"
+        if self.x5c[0] is not None and self.action:
+            yield f"flag '--x5c-cert' is incompatible with '--ssh' and '{self.action[0]}': it only orders certificates"
         if (self.sshpop[0] is None) != (self.sshpop[1] is None):
             yield "flags '--sshpop-cert' and '--sshpop-key' require each other"
         if self.verb in ("renew", "rekey") and self.sshpop[0] is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mica.cli import options
-from mica.cli.ca import offline
+from mica.cli.ca import offline, x5cflags
 from mica.cli.ca.answers import reported
 from mica.cli.ca.passwordflags import check_sources, either, was_typed
 from mica.cli.errors import Usage
@@ -60,6 +60,7 @@ _NEW_KEY = ("--kty", "--curve", "--size")
 @options.insecure
 @click.option("--min-password-length", type=int, default=0, metavar="N", help="Shortest password that is taken [0].")
 @options.provisioner
+@x5cflags.flags
 @options.connection
 @offline.flags
 @options.force
@@ -89,6 +90,7 @@ def certificate(
     min_password_length: int,
     provisioner: str | None,
     provisioner_password_file: str | None,
+    x5c: "x5cflags.X5C | None",
     ca_url: str | None,
     root: "Path | None",
     offline: "Offline | None",
@@ -125,7 +127,7 @@ def certificate(
         holder = holders.new(place, algorithm, key_password, add_user=add_user)
     password = given(provisioner_password_file)
     connection = issuance.reach(ready, ca_url, root, offline)
-    ready = ready or certification.make_token(connection, order, provisioner, password)
+    ready = ready or certification.make_token(connection, order, provisioner, password, x5c)
     connection.introduce()
     certified = certification.certify(connection, order, ready, holder.public_key, holder.add_user_key)
     delivery.deliver(holder, certified, connection.url, comment=comment, agent=not host and not no_agent)

@@ -11,6 +11,7 @@ from mica import principals
 from mica.cli.ca import ordering
 from mica.cli.ca.connection import Connection
 from mica.cli.ca.diagnosis import diagnosed
+from mica.cli.ca.x5cflags import X5C
 from mica.cli.ssh.asking import explained
 from mica.cli.ssh.issuing.orders import Order
 from mica.cli.ssh.issuing.tokenorders import PATH
@@ -34,7 +35,7 @@ class Certified:
 
 
 def make_token(
-    connection: Connection, order: Order, provisioner: str | None, password: bytes | None
+    connection: Connection, order: Order, provisioner: str | None, password: bytes | None, x5c: X5C | None = None
 ) -> UnverifiedToken:
     """A token for ``order`` made on the spot; raises Usage, FileProblem, PromptNeeded and what the client raises."""
     wanted = ordering.order(
@@ -44,7 +45,7 @@ def make_token(
         root_fingerprint=connection.root_fingerprint,
         extra=order.claims,
     )
-    credentials = ordering.Credentials(provisioner=provisioner, password=password)
+    credentials = ordering.vouching(provisioner, password, x5c)
     return UnverifiedToken.parse(ordering.make_token(wanted, connection.client, credentials))
 
 
@@ -71,7 +72,10 @@ def certify(
     with explained(connection.url), diagnosed(token, connection, PATH):
         issued = connection.client.ssh.sign(asked, token.raw)
     certificate = accepted(issued.certificate, public_key, order.cert_type)
-    _check_ordered(certificate.tbs, order)
+    if ordering.is_identity(token):
+        _check_somebodys(certificate.tbs)
+    else:
+        _check_ordered(certificate.tbs, order)
     if add_user is None:
         return Certified(certificate=certificate)
     if issued.add_user is None:
@@ -112,6 +116,12 @@ def accepted(blob: bytes, public_key: SSHPublicKey, cert_type: CertType) -> SSHC
     if certificate.tbs.cert_type is not cert_type:
         raise NotTheCA(f"the CA sent a {certificate.tbs.cert_type.name.lower()}'s certificate, which nobody ordered")
     return certificate
+
+
+def _check_somebodys(tbs: TBSSSHCertificate) -> None:
+    """It is for somebody: whom, the identity provider and the CA have agreed, and no order has."""
+    if not tbs.valid_principals:  # sshd takes it for anybody (PROTOCOL.certkeys)
+        raise NotTheCA("the CA sent a certificate without principals, which is for everybody")
 
 
 def _check_ordered(tbs: TBSSSHCertificate, order: Order) -> None:

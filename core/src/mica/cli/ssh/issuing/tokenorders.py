@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from mica.cli.ca.ordering import PATHS
+from mica.cli.ca.ordering import PATHS, is_identity
 from mica.cli.errors import Usage
 from mica.cli.ssh.issuing.orders import Order, When, completed
 from mica.client.calls import time_or_duration
@@ -59,7 +59,7 @@ def key_id_of(token: UnverifiedToken) -> str:
 def _check_destination(token: UnverifiedToken) -> None:
     """The token was made for this operation, as far as it says so."""
     paths = [urlsplit(audience).path for audience in token.audiences if audience.startswith("https://")]
-    if paths and not any(path.endswith(PATH) for path in paths):
+    if not is_identity(token) and paths and not any(path.endswith(PATH) for path in paths):
         raise Usage(
             f"{_INVALID}: the token is for {paths[0] or 'nothing'}, not for {PATH}",
             hint="make one with: mica ca token --ssh",

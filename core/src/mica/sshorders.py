@@ -1,36 +1,21 @@
-"""What a token orders of SSH: its claim ``step.ssh``, as step's command line writes it."""
+"""What a verified token orders of SSH: its claim ``step.ssh``, as step's command line writes it."""
 
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from mica import (
-    AddUser,
-    CertificateKind,
-    Exactly,
-    MalformedRequest,
-    Revoke,
-    RevokeKeyId,
-    SignSSH,
-    UnverifiedToken,
-    parse_time_or_duration,
-)
+from mica.durations import parse_time_or_duration
+from mica.errors import MalformedRequest
+from mica.grants import AddUser, Exactly, Revoke, RevokeKeyId, SignSSH
+from mica.orders import ssh_claim, unusable
+from mica.records import CertificateKind
 from mica.sshcert import CertType, Options, sorted_options
-from mica_jwk.refusals import unusable
+from mica.tokens import UnverifiedToken
 
 _CERT_TYPES = {"": CertType.USER, "user": CertType.USER, "host": CertType.HOST}
 _SERIAL = re.compile(r"[1-9][0-9]{0,19}")
 _END_OF_SERIALS = 2**64  # PROTOCOL.certkeys: a serial is a uint64; 0 is for certificates that have none
-
-
-def find(token: UnverifiedToken) -> Mapping[str, Any] | None:
-    """The claim ``step.ssh``, None when the token is not about SSH; raises Unauthorized when it is no object."""
-    step = token.payload.get("step")
-    ssh = step.get("ssh") if isinstance(step, dict) else None
-    if not isinstance(step, dict | None) or not isinstance(ssh, dict | None):
-        raise unusable("the token's claims step and step.ssh must be objects")
-    return ssh
 
 
 def sign(token: UnverifiedToken) -> tuple[SignSSH] | tuple[SignSSH, AddUser]:
@@ -39,7 +24,7 @@ def sign(token: UnverifiedToken) -> tuple[SignSSH] | tuple[SignSSH, AddUser]:
     Left out are: ``certType``, a user's; ``keyID``, the ``sub``; ``principals``, the ``sub`` alone. Without
     ``criticalOptions``, mica's own member, the certificate has none.
     """
-    ssh = find(token)
+    ssh = ssh_claim(token)
     if ssh is None:
         raise unusable("the token has no claim step.ssh, and orders no SSH certificate")
     if token.payload.get("cnf") is not None:
@@ -67,7 +52,7 @@ def revoke(token: UnverifiedToken) -> Revoke | RevokeKeyId:
 
     Only ``keyID``, equal to the ``sub``, makes a key id of it: one may well look like a number. Raises Unauthorized.
     """
-    key_id = _text(find(token) or {}, "keyID")
+    key_id = _text(ssh_claim(token) or {}, "keyID")
     if key_id:
         if key_id != token.subject:
             raise unusable("the token's step.ssh.keyID and its subject are not the same key id")

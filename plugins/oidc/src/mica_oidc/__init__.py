@@ -1,0 +1,1 @@
+"""The OIDC provisioner: ID tokens of an OpenID provider, and the login that gets them."""

@@ -1,0 +1,115 @@
+"""A provider's keys: its JWK Set, of which only what can verify an ID token is kept (RFC 7517 §5).
+
+The key decides which algorithms it may be used with, never the token alone (RFC 8725 §3.1). A key without an
+algorithm of its own allows those of its type: RSA has six, each EC curve and Ed25519 one. ``HS…`` and ``none`` do not
+exist here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from mica import Unavailable, jwk
+from mica.keyrules import check_public_key
+
+MAX_KEYS = 100
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
+    "256": hashes.SHA256,
+    "384": hashes.SHA384,
+    "512": hashes.SHA512,
+}
+_RSA = frozenset(f"{family}{bits}" for family in ("RS", "PS") for bits in _HASHES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKey:
+    """A public key for signatures, with the algorithms that it may be used with."""
+
+    kid: str
+    algorithms: frozenset[str]
+    key: PublicKey
+
+    def is_signer_of(self, message: bytes, signature: bytes, algorithm: str) -> bool:
+        """Whether ``signature`` over ``message`` is this key's by ``algorithm``."""
+        if algorithm not in self.algorithms:
+            return False
+        try:
+            _verify(self.key, algorithm, signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """The keys by their ``kid``; there may be several of one (RFC 7517 §4.5)."""
+
+    keys: Mapping[str, tuple[ProviderKey, ...]]
+
+    @classmethod
+    def parse(cls, document: object) -> "KeySet":
+        """The keys in ``document`` that can verify; raises Unavailable when it is no JWK Set or has none."""
+        members = document.get("keys") if isinstance(document, dict) else None
+        if not isinstance(members, list):
+            raise Unavailable("the JWK Set has no array keys")
+        if len(members) > MAX_KEYS:
+            raise Unavailable(f"the JWK Set has {len(members)} keys, more than {MAX_KEYS}")
+        found: dict[str, tuple[ProviderKey, ...]] = {}
+        for key in _usable(members):
+            found[key.kid] = (*found.get(key.kid, ()), key)
+        if not found:
+            raise Unavailable("the JWK Set has no key that can verify a signature")
+        return cls(found)
+
+    def named(self, kid: str) -> tuple[ProviderKey, ...]:
+        """The keys of that ``kid``; those without one, where it is empty."""
+        return self.keys.get(kid, ())
+
+
+def _usable(members: list[Any]) -> Iterator[ProviderKey]:
+    """RFC 7517 §5: what is not understood is passed over. So is a key that is weak, secret, or for something else."""
+    for member in members:
+        if not isinstance(member, dict) or member.get("use", "sig") != "sig" or jwk.PRIVATE & member.keys():
+            continue
+        operations = member.get("key_ops", ["verify"])
+        if not isinstance(operations, list) or "verify" not in operations:
+            continue
+        kid = member.get("kid", "")
+        try:
+            key = jwk.load_public(member)
+        except ValueError:
+            continue
+        algorithms = _algorithms(key)
+        if "alg" in member:
+            algorithms &= frozenset({member["alg"]} if isinstance(member["alg"], str) else ())
+        if isinstance(kid, str) and algorithms and not check_public_key(key):
+            yield ProviderKey(kid=kid, algorithms=algorithms, key=key)
+
+
+def _algorithms(key: PublicKey) -> frozenset[str]:
+    return _RSA if isinstance(key, rsa.RSAPublicKey) else frozenset({jwk.algorithm(jwk.public_members(key))})
+
+
+def _verify(key: PublicKey, algorithm: str, signature: bytes, message: bytes) -> None:
+    """Raises InvalidSignature (RFC 7518 §3.3–3.5, RFC 8037 §3.1)."""
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        key.verify(signature, message)
+        return
+    digest = _HASHES[algorithm[2:]]()
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        size = (key.curve.key_size + 7) // 8
+        if len(signature) != 2 * size:  # RFC 7518 §3.4: r and s side by side, each in full length
+            raise InvalidSignature
+        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(digest))
+        return
+    scheme: padding.AsymmetricPadding = padding.PKCS1v15()
+    if algorithm.startswith("PS"):
+        scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)  # RFC 7518 §3.5
+    key.verify(signature, message, scheme, digest)

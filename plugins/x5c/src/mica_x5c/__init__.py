@@ -1,0 +1,1 @@
+"""The X5C provisioner: the server loads ``plugin``, the command line loads ``client``, and neither loads the other."""
