@@ -21,7 +21,7 @@ IMPORTERS = {
     "tomlkit": {"foundation.py", "cli/ca/documents.py", "cli/ca/migration/document.py"},
     "tomllib": {"config.py", "cli/ca/documents.py"},
     "rich": {"cli/progress.py"},
-    "jwt": {"renewtokens.py", "testing/ca.py", "testing/signins.py"},
+    "jwt": {"tokensignatures.py", "testing/ca.py", "testing/signins.py"},
     "idna": {"names.py"},
     "sqlite3": set(),
     "jwcrypto": {"jwe.py"},
@@ -46,6 +46,7 @@ PUBLISHED_MODULES = {
     "mica.krl",
     "mica.names",
     "mica.orders",
+    "mica.pkix.PublicKey",
     "mica.pkix.UNREADABLE",
     "mica.principals",
     "mica.sshcert",
@@ -53,6 +54,7 @@ PUBLISHED_MODULES = {
     "mica.sshorders",
     "mica.sshsignatures",
     "mica.tokens",
+    "mica.tokensignatures",
 }
 
 

@@ -1,6 +1,5 @@
 """Who the bearer of a verified ID token is, and whether they are let in (OpenID Connect Core §2, §5.1)."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +43,10 @@ def identify(token: UnverifiedToken, config: OIDCConfig) -> Identity:
 
 
 def spend_id(token: UnverifiedToken) -> str:
-    """Under what the token is remembered: its nonce, one for each login; the digest of what was signed without one.
-
-    Not of the whole token: an ECDSA signature can be written in a second way that is as good (r, n − s).
-    """
+    """Under what the token is remembered: its nonce, one for each login; without one, its digest."""
     nonce = token.payload.get("nonce")
     if nonce is None or nonce == "":
-        return hashlib.sha256(token.signing_input).hexdigest()
+        return token.digest
     if not isinstance(nonce, str) or not nonce.isprintable() or len(nonce) > _MAX_NONCE:
         raise Unauthorized(f"token's nonce must be printable text of at most {_MAX_NONCE} characters")
     return nonce

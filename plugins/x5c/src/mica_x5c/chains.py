@@ -3,22 +3,17 @@
 import base64
 import warnings
 
-import jwt
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.utils import CryptographyDeprecationWarning
 
-from mica import Unauthorized, UnverifiedToken
-from mica.pkix import UNREADABLE
+from mica import Unauthorized, UnverifiedToken, tokensignatures
+from mica.pkix import UNREADABLE, PublicKey
 from mica_x5c.paths import MAX_PATH
 
 HEADER = "x5c"
 #: A chain that nobody may take for valid today: what renew tokens have instead.
 UNCHECKED = "x5cInsecure"
 _MAX_OCTETS = 16 * 1024  # of one certificate; those of this CA have less than one thousand
-#: The key decides the algorithm, never the token (RFC 8725 §3.1).
-_CURVE_ALGORITHMS = {"secp256r1": ["ES256"], "secp384r1": ["ES384"], "secp521r1": ["ES512"]}
-_RSA_ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
 _UNREADABLE: tuple[type[Exception], ...] = (*UNREADABLE, CryptographyDeprecationWarning)
 
 
@@ -40,18 +35,9 @@ def read(token: UnverifiedToken) -> tuple[x509.Certificate, ...]:
 def require_signature(token: UnverifiedToken, leaf: x509.Certificate) -> None:
     """The token is signed by the leaf's key, with an algorithm of that key; raises Unauthorized."""
     key = leaf.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        algorithms = _CURVE_ALGORITHMS.get(key.curve.name, [])
-    elif isinstance(key, rsa.RSAPublicKey):
-        algorithms = _RSA_ALGORITHMS
-    elif isinstance(key, ed25519.Ed25519PublicKey):
-        algorithms = ["EdDSA"]
-    else:
+    if not isinstance(key, PublicKey):
         raise Unauthorized("the x5c leaf's key cannot sign tokens")
-    try:
-        jwt.api_jws.decode(token.raw, key, algorithms=algorithms)
-    except jwt.PyJWTError as error:
-        raise Unauthorized(f"the token is not signed by the x5c leaf's key: {error}") from error
+    tokensignatures.require_signature(token, key, "x5c leaf")
 
 
 def _certificate(text: str) -> x509.Certificate:
