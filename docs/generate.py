@@ -131,7 +131,7 @@ def configuration() -> str:
         ),
         *(_kind(*found, where="", flags=True) for found in kinds["provisioners"]),
         "## `[plugin.<kind>]`\n\nSettings of policies, listeners and services.\n",
-        *(_kind(*found, where="plugin.") for found in kinds["extensions"]),
+        *(_extension(*found) for found in kinds["extensions"]),
     ]
     if not kinds["extensions"]:
         parts.append("None of the plugins that come with mica has any.\n")
@@ -176,6 +176,42 @@ def _kind(distribution: str, kind: Kind[Any], *, where: str, flags: bool = False
     names = {flag.field: flag.name for flag in field_flags(kind.config)} if flags else None
     page = f"{title}\n\n{described}\n\n" + _table(kind.config, fields, names)
     return page + _further_flags(kind.name) if flags else page
+
+
+def _extension(distribution: str, kind: Kind[Any]) -> str:
+    """Its table, the tables inside of it, and what a provisioner may say to it."""
+    page = _kind(distribution, kind, where="plugin.") + _nested(kind.config)
+    if kind.provisioners is None:
+        return page
+    page += f"\nA provisioner may have `{kind.name} = {{ … }}` in its table, for what it vouches for."
+    if _described(kind.provisioners) == _described(kind.config):
+        return f"{page} It holds the same fields.\n"
+    fields = dataclasses.fields(kind.provisioners)
+    return f"{page}\n\n{_table(kind.provisioners, fields, None)}{_nested(kind.provisioners)}"
+
+
+def _nested(config: type[Any]) -> str:
+    """A table for each dataclass inside of ``config``, under all the places where it stands."""
+    places: dict[type[Any], list[str]] = {}
+    _place(config, "", places)
+    titles = {found: " and ".join(f"`{place}`" for place in each) for found, each in places.items()}
+    return "".join(
+        f"\nIn {title}:\n\n{_table(found, dataclasses.fields(found), None)}" for found, title in titles.items()
+    )
+
+
+def _place(config: type[Any], place: str, places: dict[type[Any], list[str]]) -> None:
+    hints = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        for found in (hints[field.name], *typing.get_args(hints[field.name])):
+            if dataclasses.is_dataclass(found) and isinstance(found, type) and found is not ClaimsConfig:
+                places.setdefault(found, []).append(f"{place}{field.name}")
+                _place(found, f"{place}{field.name}.", places)
+
+
+def _described(config: type[Any]) -> list[tuple[str, Any, Any]]:
+    hints = typing.get_type_hints(config)
+    return [(field.name, hints[field.name], field.default) for field in dataclasses.fields(config)]
 
 
 def _further_flags(type_: str) -> str:

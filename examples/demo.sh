@@ -100,6 +100,21 @@ if MICAPATH="$work/elsewhere" mica ca sign --token "$TOKEN" --force foo.csr foo.
     exit 1
 fi
 
+chapter "A token without a password: the certificate of a device vouches (X5C)"
+run mica certificate create --profile root-ca "'Harbour Devices'" devices.crt devices.key --no-password --insecure
+run mica certificate create edge7.example edge7.crt edge7.key --ca devices.crt --ca-key devices.key --no-password --insecure
+run "sed -i.old '/^plugins = /s/\"jwk\"/\"jwk\", \"x5c\"/' ca/ca.toml"
+run mica ca provisioner add edge --type X5C --x5c-roots devices.crt --no-ssh --ca-config ca/ca.toml
+show "kill -HUP <the pid of mica ca serve>"
+kill -HUP "${pids[0]}"
+wait_for grep -q " reloaded " ca.log
+show "TOKEN=\$(mica ca token sensor.example --x5c-cert edge7.crt --x5c-key edge7.key)"
+TOKEN=$(mica ca token sensor.example --x5c-cert edge7.crt --x5c-key edge7.key)
+show 'MICAPATH=elsewhere mica ca certificate --token $TOKEN sensor.example sensor.crt sensor.key'
+MICAPATH="$work/elsewhere" mica ca certificate --token "$TOKEN" sensor.example sensor.crt sensor.key
+run mica certificate inspect sensor.crt --short
+export MICA_PROVISIONER=ops@harbour.example # there are two now, and nobody to be asked which
+
 chapter "Renew, over mutual TLS"
 run mica ca renew --force svc.crt svc.key
 run mica certificate inspect svc.crt --short

@@ -2,26 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from mica.testing.ca import TestCA
-from mica.testing.service import Service, free_port, served
+from mica.testing.service import Service
 
 
 @pytest.fixture
-def ca(tmp_path: Path) -> TestCA:
-    """A CA in a folder, not served."""
-    return TestCA.found(tmp_path / "ca", port=free_port())
-
-
-@pytest.fixture
-def service(ca: TestCA) -> Iterator[Service]:
+def service(served_ca: Service) -> Service:
     """The CA ``ca``, served by two workers."""
-    with served(ca) as running:
-        yield running
+    return served_ca
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ A code block of the language ``console`` is a transcript. ``<!-- terminal: NAME 
 it is typed; without it, in the last one. ``$ `` begins what is typed, and ``> `` its further lines. What stands after a
 question is its answer; after a question for a password stands nothing. ``…`` stands for any text in a line, and alone
 in a line for any lines. ``^C`` ends what runs; what keeps running is ended so when its terminal is used again.
+
+The page's ports and its OpenID provider are replaced by the test's; somebody signs in whose browser is curl.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ import pytest
 
 from mica.testing.agents import SOCKET, ssh_agent
 from mica.testing.service import free_port
+from mica.testing.signins import CLIENT_ID, SignInProvider, sign_in_provider
 from mica.testing.sshd import account, find
 
 PAGE = Path(__file__).parents[1] / "docs/basic-operations.md"
@@ -74,7 +77,7 @@ def read(page: str) -> list[Step]:
     for name, running, body in _BLOCK.findall(page):
         terminal = name or terminal
         for text in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-            first, *more = text.rstrip("\n").split("\n")
+            first, *more = text.removesuffix("\n").split("\n")
             continued = list(takewhile(lambda line: line.startswith("> "), more))
             command = "\n".join([first, *(line.removeprefix("> ") for line in continued)])
             expected = more[len(continued) :]
@@ -156,14 +159,27 @@ def agent() -> Iterator[Path]:
 
 
 @pytest.fixture
+def provider(tmp_path: Path) -> Iterator[SignInProvider]:
+    """An OpenID provider, and in ``tmp_path`` its root, and a browser in which somebody signs in there."""
+    with sign_in_provider(tmp_path) as running:
+        (browser := tmp_path / "browser").write_text(f'#!/bin/sh\nexec curl -sL --cacert {running.root} "$1"\n')
+        browser.chmod(0o755)
+        yield running
+
+
+@pytest.fixture
 def terminals(
-    tmp_path: Path, programs: Path, agent: Path, tool: Callable[[str], str]
+    tmp_path: Path, programs: Path, agent: Path, provider: SignInProvider, tool: Callable[[str], str]
 ) -> Iterator[Callable[[str], Terminal]]:
-    """The terminals of one person at one machine: one home, one folder to work in, one SSH agent."""
+    """The terminals of one person at one machine: one home, one folder to work in, one SSH agent, one browser."""
     tool("bash")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MICA", "NO_COLOR"))}
+    tool("curl")
+    strange = ("MICA", "NO_COLOR", "SSH_", "WAYLAND")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     environment |= {"HOME": str(tmp_path), "TERM": "dumb", "NO_COLOR": "1", "TZ": "UTC", SOCKET: str(agent)}
     environment |= {"USER": account(), "SOURCES": str(PAGE.parents[1])}
+    # The system's roots are those that OpenSSL finds: here the provider's own.
+    environment |= {"DISPLAY": ":99", "BROWSER": str(tmp_path / "browser"), "SSL_CERT_FILE": str(provider.root)}
     environment["PATH"] = f"{programs}:{Path(sys.executable).parent}:{environment['PATH']}"
     opened: dict[str, Terminal] = {}
 
@@ -178,12 +194,15 @@ def terminals(
         one.close()
 
 
-def test_every_line_does_what_the_page_says(terminals: Callable[[str], Terminal]) -> None:
+def test_every_line_does_what_the_page_says(terminals: Callable[[str], Terminal], provider: SignInProvider) -> None:
     page = re.sub(r"(localhost|\): 127\.0\.0\.1):8443", rf"\1:{free_port()}", PAGE.read_text())
     page = page.replace("2222", str(free_port())).replace("/usr/sbin/sshd", find("sshd"))
+    page = page.replace("https://login.harbour.example", provider.url)
+    page = re.sub(r"(--client-id |client: |\"aud\": \")mica\b", rf"\1{CLIENT_ID}", page)
     for step in read(page):
         said = terminals(step.terminal).type(step)
         assert step.came_back(said), f"$ {step.command}\n{said}\nbut the page says:\n" + "\n".join(step.expected)
+    assert len(provider.requests("/authorize")) == 2
 
 
 def test_no_transcript_is_overlooked() -> None:

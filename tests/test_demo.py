@@ -65,7 +65,7 @@ def test_the_demo_shows_each_command_before_what_it_does(demo: "subprocess.Compl
         "mica ca init", "mica ca check", "mica ca serve", "mica ca health", "mica ca bootstrap", "mica ca certificate",
         "mica certificate inspect", "curl", "mica certificate create --csr", "mica ca sign", "mica ca renew",
         "mica ca revoke", "mica ssh certificate", "mica ssh inspect", "mica ssh config", "mica ssh krl",
-        "mica ssh revoke", "ssh -i alice",
+        "mica ssh revoke", "ssh -i alice", "mica ca provisioner add edge --type X5C", "mica ca token sensor.example",
     ):  # fmt: skip
         assert any(command in line for line in shown), command
 

@@ -60,8 +60,33 @@ mica ca provisioner add edge --type X5C --x5c-roots edge_root.crt
 """
 #: Somebody signs in; a test of each has an identity provider, and runs its examples there.
 BY_SOMEBODY = {"mica oauth"}
+#: A policy, and a case for it.
+POLICY = """
+sed -i '/^plugins = /,/]/ s/"sshpop"/"sshpop", "policy"/' $MICAPATH/ca.toml
+cat >> $MICAPATH/ca.toml <<END
+[plugin.policy]
+x509 = { deny = { dns = ["root.harbour.example"] } }
+END
+cat > cases.toml <<END
+[[cases]]
+kind = "x509"
+names = ["root.harbour.example"]
+expected = "deny"
+END
+"""
+#: An audit log of all that a new store has on record, a copy of it, and its head.
+AUDIT = """
+sed -i '/^plugins = /,/]/ s/"sshpop"/"sshpop", "auditlog"/' $MICAPATH/ca.toml
+rm -f $MICAPATH/db/*
+mica ca certificate --offline svc.example audited.crt audited.key --ca-password-file ca-password.txt
+cp -r $MICAPATH/audit backup
+mica ca audit head > head.txt
+"""
 #: Files of its own for a command whose examples spoil them for every other.
 OWN_PREPARATION = {
+    **dict.fromkeys(("mica ca audit verify", "mica ca audit head", "mica ca audit show"), AUDIT),
+    "mica ca policy test": POLICY,
+    "mica ca policy ask": POLICY,
     "mica ssh revoke": "mica ssh certificate --host build2.harbour.example ssh_host_key --no-password --insecure",
 }
 

@@ -240,7 +240,8 @@ def test_the_configuration_can_be_named(
 
 def test_a_fault_elsewhere_in_the_configuration_does_not_hide_the_record(operator: Operator) -> None:
     operator.put(issuance("svc"))
-    _edit(operator.ca.directory / "ca.toml", 'address = "127.0.0.1:8443"', 'address = "nowhere"')
+    port = operator.ca.url.rpartition(":")[2]
+    _edit(operator.ca.directory / "ca.toml", f'address = "127.0.0.1:{port}"', 'address = "nowhere"')
     assert operator.list() == ["svc"]
 
 

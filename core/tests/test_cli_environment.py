@@ -17,7 +17,7 @@ from mica.cli.values import CommandLineOnly
 
 #: What neither the environment nor a file sets, because there it would be meant for something else: the root that
 #: ``ca init`` adopts, what ``ca bootstrap`` writes down, what a provisioner becomes, and filters, which would silently
-#: hide certificates.
+#: hide certificates or events.
 COMMAND_LINE_ONLY = {
     "ca init": {"--root", "--key"},
     "ca bootstrap": {"--provisioner", "--issuer"},
@@ -28,6 +28,8 @@ COMMAND_LINE_ONLY = {
         "--kind",
     },
     "ca certs show": {"--kind"},
+    "ca audit show": {"--event", "--since"},
+    "ca audit verify": {"--head", "--against-store"},
 }  # fmt: skip
 #: What a file may not say, for it belongs to one context and profile itself.
 NO_DEFAULTS = ("--context", "--authority", "--profile")

@@ -30,8 +30,9 @@ def _edit(ca: TestCA, old: str, new: str) -> None:
 
 
 def test_every_mistake_of_a_file_is_reported_at_once(ca: TestCA) -> None:
-    _edit(ca, 'url = "https://localhost:8443"', 'url = "http://localhost:8443"\ncolour = "red"')
-    _edit(ca, 'address = "127.0.0.1:8443"', 'address = "nowhere"')
+    plain = ca.url.replace("https:", "http:")
+    _edit(ca, f'url = "{ca.url}"', f'url = "{plain}"\ncolour = "red"')
+    _edit(ca, f'address = "127.0.0.1:{ca.url.rpartition(":")[2]}"', 'address = "nowhere"')
     _edit(ca, '"storage_sqlite"]', '"storage_sqlite", "nonesuch"]')
     _edit(ca, 'key = "file:', 'key = "pkcs11:')
     _edit(ca, 'kty = "EC"', 'kty = "EC", klm = "x"')
@@ -39,7 +40,7 @@ def test_every_mistake_of_a_file_is_reported_at_once(ca: TestCA) -> None:
     reported = _mistakes(ca)
     for fault in (
         'ca.toml: extra field "colour"; known: address',
-        "url: 'http://localhost:8443' must be https://",
+        f"url: '{plain}' must be https://",
         "address: 'nowhere' is not host:port",
         'plugins: "nonesuch" is not installed; installed: ',
         "signers.x509.key: no enabled plugin serves pkcs11:; served: file:",

@@ -1,9 +1,12 @@
 """A deadline that is armed only when there is something to wait for."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
+from mica import deadlines
+from mica.containment import Overstepped
 from mica.deadlines import within
 
 
@@ -68,3 +71,54 @@ async def test_a_cancelled_caller_cancels_what_it_waits_for() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_an_answer_after_the_deadline_is_none() -> None:
+    async def answer() -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return "late"
+        return "never"
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, answer())
+
+
+async def test_what_does_not_end_when_told_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "GRACE", 0.3)  # time enough for both ends to be apart
+    told = []
+
+    async def answer() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                told.append(True)
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, answer())
+    assert told == [True]
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
+async def test_what_would_end_the_loop_or_the_task_ends_the_answer_alone(error: BaseException) -> None:
+    async def answer() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    with pytest.raises(Overstepped) as caught:
+        await within(5.0, answer())
+    assert caught.value.__cause__ is error
+
+
+async def test_whatever_it_waits_for_may_fail_again_and_again() -> None:
+    async def stubborn() -> str:
+        for _ in range(5):
+            waited_for = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_soon(waited_for.set_exception, OSError("no route"))
+            with suppress(OSError):
+                await waited_for
+        return "done"
+
+    assert await within(1, stubborn()) == "done"

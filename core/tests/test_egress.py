@@ -112,6 +112,13 @@ HOSTILE = [
     "data:application/json,{{}}",
     "https://user:password@localhost:{port}/good",
     "https://localhost:99999/good",
+    "https://localhost:0/good",
+    "https://a..b/good",
+    "https://.localhost:{port}/good",
+    f"https://{'a' * 64}.example/good",
+    "https://[fe80::1%25eth0]:{port}/good",
+    "https://local%68ost:{port}/good",
+    "https://localhost;x:{port}/good",
     "https://localhost\\@rebound.example/good",
     "https://localhost.:{port}/good\t",
 ]
@@ -158,7 +165,8 @@ async def test_a_name_is_resolved_once_for_each_connection(web: WebServer, route
         ("::127.0.0.1", False), ("::ffff:93.184.215.14", False), ("::ffff:10.0.0.1", False), ("fe80::1", False),
         ("fec0::1", False), ("fd00:ec2::254", False), ("ff02::1", False), ("2001:db8::1", False),
         ("2002:7f00:1::", False), ("2001:0:7f00:1::", False), ("64:ff9b::7f00:1", False), ("64:ff9b::a9fe:a9fe", False),
-        ("64:ff9b:1::1", False),
+        ("64:ff9b:1::1", False), ("192.0.0.192", False), ("192.88.99.1", False), ("168.63.129.16", False),
+        ("100.100.100.200", False), ("fd00:ec2::254", False), ("3fff::1", False),
     ],
 )  # fmt: skip
 def test_which_addresses_are_public(address: str, public: bool) -> None:
@@ -262,9 +270,55 @@ async def test_a_server_without_a_certificate_that_is_trusted_is_not_asked(web: 
         await egress.get(f"{web.url}/good")
     with pytest.raises(Unavailable, match="(?i)certificate|hostname"):
         await egress.get(f"https://other.example:{web.port}/good", roots=roots(web))
-    with pytest.raises(Unavailable, match="roots cannot be read"):
-        await egress.get(f"{web.url}/good", roots=b"nonsense")
+    for unreadable in (b"nonsense", b"", b" \n"):  # of nothing, the standard library makes the system's roots
+        with pytest.raises(Unavailable, match="roots cannot be read"):
+            await egress.get(f"{web.url}/good", roots=unreadable)
     assert web.requests == []
+
+
+async def test_a_resolver_that_chokes_on_a_name_is_no_crash(web: WebServer) -> None:
+    async def resolve(host: str, port: int) -> tuple[str, ...]:
+        raise UnicodeError("label empty or too long")
+
+    with pytest.raises(Unavailable, match="cannot be resolved"):
+        await Egress(resolve=resolve).get(f"{web.url}/good")
+
+
+async def test_an_address_that_says_nothing_does_not_use_up_the_time_of_the_next(
+    web: WebServer, router: Router
+) -> None:
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as silent, socket.socket() as first, socket.socket() as more:
+        for caller in (first, more):  # its queue is full: who calls now hears nothing
+            caller.setblocking(False)
+            caller.connect_ex(silent.getsockname())
+        deaf = silent.getsockname()[1]
+
+        class Half(httpcore.AsyncNetworkBackend):
+            """127.0.0.2 is the silent server, whatever the port; everything else is as it is."""
+
+            real = httpcore.AnyIOBackend()
+
+            async def connect_tcp(self, host: str, port: int, *rest: Any, **more: Any) -> httpcore.AsyncNetworkStream:
+                return await self.real.connect_tcp(host, deaf if host == "127.0.0.2" else port, *rest, **more)
+
+        async def resolve(host: str, port: int) -> tuple[str, ...]:
+            return ("127.0.0.2", "127.0.0.1")
+
+        egress = Egress(resolve=resolve, network=Half())
+        assert (await egress.get(f"{web.url}/good", roots=roots(web))).status == 200
+
+
+async def test_a_field_that_comes_twice_is_one_list(egress: Egress) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nCACHE-control: max-age=9\r\nContent-Length: 0\r\n\r\n"
+        writer.write(head)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        answered = await egress.get(f"http://localhost:{port}/")
+    assert answered.headers["cache-control"] == "no-store, max-age=9"
 
 
 async def test_the_environment_names_no_proxy(web: WebServer, egress: Egress, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,47 +8,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 
 from mica.keyrules import check_public_key, check_rsa
+from mica.testing.weakkeys import next_prime, prime, roca_prime
 
 _RNG = random.Random(7)
-
-
-_SMALL_PRIMES = [n for n in range(2, 2000) if all(n % d for d in range(2, math.isqrt(n) + 1))]
-_SMALL_PRODUCT = math.prod(_SMALL_PRIMES)
-
-
-def is_prime(n: int) -> bool:
-    """Miller–Rabin with 20 bases, for large numbers."""
-    if math.gcd(n, _SMALL_PRODUCT) != 1:
-        return False
-    odd, twos = n - 1, 0
-    while odd % 2 == 0:
-        odd, twos = odd // 2, twos + 1
-    for _ in range(20):
-        x = pow(_RNG.randrange(2, n - 1), odd, n)
-        if x not in (1, n - 1) and all((x := x * x % n) != n - 1 for _ in range(twos - 1)):
-            return False
-    return True
-
-
-def next_prime(n: int) -> int:
-    n |= 1
-    while not is_prime(n):
-        n += 2
-    return n
-
-
-def prime(bits: int) -> int:
-    return next_prime(_RNG.getrandbits(bits) | (3 << (bits - 2)))
-
-
-def roca_prime(bits: int) -> int:
-    """A prime as the weak generator made them: k·M + (65537^a mod M), M the product of the first 71 primes."""
-    m = math.prod(_SMALL_PRIMES[:71])
-    while True:
-        k = _RNG.getrandbits(bits - m.bit_length()) | (3 << (bits - m.bit_length() - 2))
-        candidate = k * m + pow(65537, _RNG.getrandbits(200), m)
-        if candidate.bit_length() == bits and is_prime(candidate):
-            return candidate
 
 
 @pytest.fixture(scope="module")

@@ -164,6 +164,20 @@ def test_kinds_that_are_never_issued_are_refused_but_can_be_shown(name: x509.Gen
     assert isinstance(names.text(name), str)
 
 
+@pytest.mark.parametrize("address", ["10.0.0.1", "10.0.0.1.", "255.255.255.255"])
+def test_an_address_is_no_dns_name(address: str) -> None:
+    with pytest.raises(MalformedRequest, match="is an IP address, not a DNS name"):
+        names.canonical(x509.DNSName(address))
+    with pytest.raises(MalformedRequest, match="is an IP address"):
+        names.canonical(x509.RFC822Name(f"a@{address}"))
+
+
+def test_kinds_that_are_never_issued_are_listed_last() -> None:
+    never = x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))
+    dns, uri = x509.DNSName("a.example"), x509.UniformResourceIdentifier("urn:a:b")
+    assert names.ordered([never, uri, dns]) == (dns, uri, never)
+
+
 def test_names_are_listed_by_kind_and_once() -> None:
     given_names = [
         names.classify(text) for text in ("urn:a:b", "b.example", "a@example", "10.0.0.1", "A.example", "b.example.")

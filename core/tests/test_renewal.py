@@ -186,7 +186,7 @@ async def test_a_renew_token_serves_once(ca: TestCA, authority: Authority) -> No
 @pytest.mark.parametrize(
     "changes",
     [
-        {"aud": "https://localhost:8443/sign"},
+        {"aud": "{url}/sign"},
         {"aud": "https://elsewhere.example/renew"},
         {"sub": "other.example"},
         {"iss": "somebody"},
@@ -201,6 +201,8 @@ async def test_a_renew_token_that_is_not_quite_right_is_refused(
 ) -> None:
     key = generate("EC-P256")
     certificate = await _issue(ca, authority, key)
+    if "aud" in changes:
+        changes = {"aud": changes["aud"].format(url=ca.url)}
     with pytest.raises(Unauthorized, match="error validating renew token"):
         await renew_by_token(authority, _renew_token(ca, certificate, key, **changes))
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPResponse, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,30 +19,10 @@ from mica.cli.ca import record
 from mica.clock import system_clock
 from mica.config import load
 from mica.records import Found, Query
+from mica.testing import line_crowd
 from mica.testing.ca import TestCA, csr_pem
+from mica.testing.line_crowd import HeldBack
 from mica.testing.service import Service
-
-
-class HeldBack:
-    """A request that the service has but for its last octet, so that many can become whole at one moment."""
-
-    def __init__(self, connection: HTTPSConnection, path: str, body: object = None) -> None:
-        data = b"" if body is None else json.dumps(body).encode()
-        request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
-        connection.sock.sendall(request[:-1])
-        self._last = request[-1:]
-        self._connection = connection
-
-    def let_go(self) -> None:
-        """The request is whole."""
-        self._connection.sock.sendall(self._last)
-
-    def status(self) -> int:
-        """That of the answer; the connection can serve another request."""
-        response = HTTPResponse(self._connection.sock)
-        response.begin()
-        response.read()
-        return response.status
 
 
 @dataclass
@@ -64,17 +43,7 @@ class Client:
 
     def connect_to_both(self, number: int) -> list[HTTPSConnection]:
         """So many open connections, of which each of two workers has a tenth or more."""
-        opened = [self.connect() for _ in range(number)]
-        for _ in range(10 * number):
-            shares = Counter(map(self.worker_of, opened))
-            if len(shares) == 2 and min(shares.values()) >= number / 10:
-                return opened
-            (common, _), *_ = shares.most_common()
-            spare = next(each for each in opened if self.worker_of(each) == common)
-            opened.remove(spare)
-            spare.close()
-            opened.append(self.connect())
-        raise AssertionError(f"one of two workers takes hardly any connection: {shares.values()}")
+        return line_crowd.connect_to_both(number, self.connect)
 
     def connect(self, certificate: str = "") -> HTTPSConnection:
         """An open connection; ``certificate`` (PEM, for our key) is shown in its handshake."""
@@ -107,12 +76,7 @@ class Client:
         """A POST whose last octet is still to be sent."""
         return HeldBack(connection, path, body)
 
-    @staticmethod
-    def worker_of(connection: HTTPSConnection) -> bytes:
-        """Which worker has the connection: each has a TLS certificate of its own."""
-        certificate = connection.sock.getpeercert(binary_form=True)
-        assert isinstance(certificate, bytes)
-        return certificate
+    worker_of = staticmethod(line_crowd.worker_of)
 
     def order(self, name: str, token: str = "") -> dict[str, Any]:
         """The body of ``/sign`` for ``name``, with ``token`` or a new one."""

@@ -18,12 +18,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
+from tests.security.bearers import CLIENT_ID, NOWHERE, Strangers, strangers
 
 from mica.foundation import INTERMEDIATE_KEY
 from mica.keyfiles import PrivateKey, dump_private_key, generate
 from mica.sshkeys import SSHPublicKey
 from mica.testing.ca import TestCA
+from mica.testing.exchange import ask
 from mica.testing.service import Service, free_port, served
+from mica.testing.webserver import Reply
 
 
 @dataclass
@@ -37,8 +40,9 @@ class Canaries:
         self.secrets[where] = f"canary-{uuid4().hex}".encode()
         return self.secrets[where].decode()
 
-    def add_key(self, where: str, key: ec.EllipticCurvePrivateKey) -> None:
+    def add_key(self, where: str, key: object) -> None:
         """The key's scalar, as it could be written."""
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
         number = key.private_numbers().private_value
         octets = number.to_bytes(32, "big")
         for form, text in {
@@ -78,7 +82,6 @@ def canaries(ca: TestCA) -> Canaries:
     canaries = Canaries()
     canaries.add_key("provisioner's key", ca.provisioner_key)
     for path, key in keys_of(ca).items():
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
         canaries.add_key(str(path), key)
     return canaries
 
@@ -92,6 +95,29 @@ def password_file(ca: TestCA, canaries: Canaries, tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text(f"{password}\n")
     return path
+
+
+@pytest.fixture
+def others(ca: TestCA, canaries: Canaries, tmp_path: Path) -> Iterator[Strangers]:
+    """Those who have a certificate or a login; the clients of their provider have secrets, and its errors tell some."""
+    (tmp_path / "provider").mkdir()
+    with strangers(ca, tmp_path / "provider") as found:
+        file = ca.directory / "ca.toml"
+        secret = canaries.new("OIDC client secret")
+        text = file.read_text()
+        assert text.count(NOWHERE) == 1
+        text = text.replace(NOWHERE, f'{found.provider.issuer}"\njwks_uri = "{found.provider.issuer}/no-keys')
+        for client in (CLIENT_ID, "shut"):
+            text = text.replace(f'client_id = "{client}"', f'client_id = "{client}"\nclient_secret = "{secret}"')
+        assert text.count(secret) == 2
+        file.write_text(text)
+        told = {name: canaries.new(f"provider's {name}") for name in ("body", "header")}
+        found.provider.server.replies["/no-keys"] = Reply(
+            body=f'{{"error": "{told["body"]}"'.encode(), headers={"X-Error": told["header"]}, status=503
+        )
+        canaries.add_key("provider's key", found.provider.key)
+        canaries.add_key("holder's key", found.edge.key)
+        yield found
 
 
 def csr_with_password(password: str) -> str:
@@ -181,6 +207,41 @@ def ssh_requests(ca: TestCA, canaries: Canaries) -> Iterator[tuple[str, bytes]]:
     yield post.format("/ssh/bastion"), json.dumps({"user": new("user of a bastion"), "hostname": "x"}).encode()
 
 
+def requests_of_strangers(ca: TestCA, others: Strangers, canaries: Canaries) -> Iterator[tuple[str, bytes]]:
+    """The same with tokens of certificates' holders and with logins; the address of a login is no secret."""
+    new, add = canaries.new, canaries.add_token
+    post = "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    key = base64.b64encode(SSHPublicKey.of(generate("Ed25519").public_key()).blob).decode()
+    evil = "a\x1b[2J\r\nlevel=error \u202e\u2028\x9b"
+    held = {
+        "holder's token": others.edge.token(ca, "svc.example", secret=new("holder's claim")),
+        "holder's token for another": others.edge.token(ca, "other.example", secret=new("holder's other claim")),
+        "holder's token with control characters": others.edge.token(ca, evil, jti=evil),
+        "holder's token for a stranger": others.edge.token(ca, "svc.example", iss=new("holder's issuer")),
+    }
+    logins = {
+        "login": others.login(ca, secret=new("login's claim"), at_hash=new("login's hash")),
+        "login with control characters": others.login(ca, email=evil, sub=evil, name=evil, groups=[evil]),
+        "login of another client's": others.login(ca, aud=new("another client")),
+        "login without a good address": others.login(ca, email="no address", name=new("name in a login")),
+        "administrator's login": others.login(ca, "an administrator", secret=new("administrator's claim")),
+        "login at a provider that is down": others.login(ca, "a user of a provider that is down"),
+    }
+    for where, ott in {**held, **logins}.items():
+        body = {"csr": csr_with_password(new(f"{where}, challenge password")), "ott": add(where, ott), "publicKey": key}
+        for path in ("/sign", "/sign", "/ssh/sign", "/revoke", "/ssh/revoke"):
+            yield post.format(path), json.dumps(body | {"serial": "7", "passive": True}).encode()
+        yield post.format("/sign"), json.dumps(body | {"ott": ott[:-8]}).encode()
+        yield post.format("/renew") + f"Authorization: Bearer {ott}\r\n", b""
+    chain = others.edge.header["x5c"]
+    for number, x5c in enumerate(([new("no certificate")], new("no chain"), [*chain, new("one more")])):
+        maker = others.edge.maker(ca, "svc.example", secret=new(f"claim beside x5c {number}"))
+        ott = add(f"holder's token {number}", maker.token({"x5c": x5c, "kid": new(f"kid {number}")}))
+        yield post.format("/sign"), json.dumps({"csr": csr_with_password("x"), "ott": ott}).encode()
+    unknown = others.provider.maker(ca.clock()).token({"kid": new("kid of nobody's")})
+    yield post.format("/sign"), json.dumps({"csr": csr_with_password("x"), "ott": add("unknown kid", unknown)}).encode()
+
+
 def answer(client: Any, head: str, body: bytes) -> bytes:
     """All that the service says to one request on a connection of its own."""
     data, received = head.encode("latin-1") + f"Content-Length: {len(body)}\r\n\r\n".encode() + body, b""
@@ -209,13 +270,13 @@ def environment(pid: int) -> bytes:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_secret_is_in_anything_that_the_service_writes(
-    ca: TestCA, make_client: Any, canaries: Canaries, password_file: Path, form: str
+    ca: TestCA, others: Strangers, make_client: Any, canaries: Canaries, password_file: Path, form: str
 ) -> None:
     with served(ca, arguments=["--password-file", str(password_file), "--log-format", form]) as service:
         client = make_client(service)
-        asked = [*requests(ca, canaries), *ssh_requests(ca, canaries)]
+        asked = [*requests(ca, canaries), *ssh_requests(ca, canaries), *requests_of_strangers(ca, others, canaries)]
         answers = [answer(client, head, body) for head, body in asked]
-        processes = process_list(service)
+        processes, listing = process_list(service), ask(service, "GET", "/provisioners")
     statuses = [int(each.split(b" ", 2)[1]) for each in answers if each]
     assert {200, 201, 400, 401, 403, 413, 431} <= set(statuses)
     assert not [status for status in statuses if status >= 500]
@@ -228,6 +289,8 @@ def test_no_secret_is_in_anything_that_the_service_writes(
     assert not re.search(rb"[^\n\x20-\x7e]", log)
     assert b"please report" not in log
     assert not canaries.in_(processes)
+    # Clients need it for the login, and read it there (RFC 8252 §8.5: of an installed program it is no secret).
+    assert canaries.in_(listing.body) == ["OIDC client secret"]
     for file in (ca.directory / "db").iterdir():
         assert not canaries.in_(file.read_bytes()), file
 

@@ -20,6 +20,7 @@ from uuid import uuid4
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.security.bearers import Strangers, strangers
 
 from mica.client import sshpoptoken
 from mica.clock import system_clock
@@ -28,7 +29,8 @@ from mica.records import Found
 from mica.sshcert import SSHCertificate
 from mica.sshkeys import SSHPublicKey
 from mica.testing.ca import TestCA
-from mica.testing.service import Service, free_port, served
+from mica.testing.line_crowd import kill
+from mica.testing.service import free_port, served
 
 ROUNDS = 12
 #: So many clients order and revoke, and one more renews and revokes with its certificates.
@@ -43,6 +45,14 @@ def ca(tmp_path: Path) -> TestCA:
     return TestCA.found(tmp_path / "ca", port=free_port(), ssh=True)
 
 
+@pytest.fixture
+def others(ca: TestCA, tmp_path: Path) -> Iterator[Strangers]:
+    """Those who come to ``ca`` with a certificate or with a login."""
+    (tmp_path / "provider").mkdir()
+    with strangers(ca, tmp_path / "provider") as found:
+        yield found
+
+
 @dataclass
 class Load:
     """Clients at work on one service until it falls, and what they know then.
@@ -52,6 +62,7 @@ class Load:
     """
 
     client: Any
+    others: Strangers
     orders: list[tuple[str, str]] = field(default_factory=list)
     """Name and token of every order that was sent."""
     received: dict[str, str] = field(default_factory=dict)
@@ -73,11 +84,16 @@ class Load:
     surprises: list[Exception] = field(default_factory=list)
     """What met a client otherwise than that the connection broke."""
 
+    def has_strangers(self) -> bool:
+        """Whether a certificate arrived that was ordered with a login, and before it one with a certificate's key."""
+        return any("@" in name for name in list(self.received))
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """The clients work; at the end, when the service has fallen, they have stopped."""
         stop = Event()
         work = [*[self._order_and_revoke] * CLIENTS, self._renew_and_revoke, self._order_ssh, self._renew_ssh]
+        work.append(self._order_as_strangers)
         threads = [Thread(target=self._until_it_falls, args=(each, stop)) for each in work]
         for thread in threads:
             thread.start()
@@ -104,6 +120,15 @@ class Load:
                     body = self.client.revocation(certificate)
                     self.revocations.append((certificate, body))
                     self._acknowledge(self.client.ask(connection, "POST", "/revoke", body), certificate)
+
+    def _order_as_strangers(self, stop: Event) -> None:
+        """With a certificate's key, and with a login, whose certificate has the address of whoever logged in."""
+        ca = self.client.ca
+        with closing(self.client.connect()) as connection:
+            while not stop.is_set():
+                name, email = f"{uuid4().hex}.example", f"{uuid4().hex}@harbour.example"
+                self._order(connection, name, self.others.edge.token(ca, name))
+                self._order(connection, email, self.others.login(ca, email=email))
 
     def _renew_and_revoke(self, stop: Event) -> None:
         with closing(self.client.connect()) as connection:
@@ -148,9 +173,9 @@ class Load:
         assert status in (200, 201), answer
         return answer
 
-    def _order(self, connection: HTTPSConnection) -> str:
-        name = f"{uuid4().hex}.example"
-        token = self.client.ca.token(name)
+    def _order(self, connection: HTTPSConnection, name: str = "", token: str = "") -> str:
+        name = name or f"{uuid4().hex}.example"
+        token = token or self.client.ca.token(name)
         self.orders.append((name, token))
         self.received[name] = certificate = str(self.client.sign(connection, name, token))
         return certificate
@@ -174,16 +199,6 @@ def held(ca: TestCA, certificate: SSHCertificate, path: str) -> str:
     """A token by which the holder of an SSH certificate orders what is done at ``path``."""
     serial = str(certificate.tbs.serial)
     return sshpoptoken.make(f"{ca.url}/1.0{path}", "sshpop", certificate, SSH_KEY, serial, system_clock())
-
-
-def kill(service: Service) -> None:
-    """Every process of the service is gone at once, none of them asked."""
-    pids = [*service.workers(), service.process.pid]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    service.process.wait()
-    while any(Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in pids):
-        time.sleep(0.01)
 
 
 def der(pem: str) -> bytes:
@@ -239,22 +254,22 @@ def verify(client: Any, before: Load, recorded: Any) -> None:
 def wait_for(load: Load) -> None:
     """Certificates have arrived, renewed ones too, and revocations were acknowledged."""
     deadline = time.monotonic() + 20
-    while not (load.received and load.revoked and load.renewed and load.pairs and load.ended):
+    while not (load.received and load.revoked and load.renewed and load.pairs and load.ended and load.has_strangers()):
         assert time.monotonic() < deadline and not load.surprises, load.surprises
         time.sleep(0.001)
 
 
 def test_whatever_was_answered_before_kill_9_under_load_holds_after_it(
-    ca: TestCA, make_client: Any, recorded: Any
+    ca: TestCA, others: Strangers, make_client: Any, recorded: Any
 ) -> None:
-    moments, load = random.Random(20), Load(None)
+    moments, load = random.Random(20), Load(None, others)
     loads = []
     for _ in range(ROUNDS):
         ca.clock.moment = system_clock()
         with served(ca) as service:
             client = make_client(service)
             verify(client, load, recorded)
-            load = Load(client)
+            load = Load(client, others)
             with load.running():
                 wait_for(load)
                 time.sleep(moments.uniform(0, 0.3))

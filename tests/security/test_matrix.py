@@ -1,6 +1,7 @@
 """Every provisioner × operation × route × audience, X.509 and SSH. Only what is declared, and meant, is served.
 
-The provisioners of type ``keyed`` are careless: they look at no audience, and grant whatever they are asked for.
+The provisioners of type ``keyed`` are careless: they look at no audience, and grant whatever they are asked for. An ID
+token has no operation in its audience: what it serves follows from who its bearer is, and never from where it is shown.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ import jwt
 import pytest
 from cryptography import x509
 from tests.security import direct
+from tests.security.bearers import WHO, Strangers, strangers
 from tests.security.sshorders import held, host, order
 
 from mica import audiences, hookimpl
@@ -79,12 +81,16 @@ SIGN, RENEW, REKEY, REVOKE, SSH_SIGN, SSH_RENEW, SSH_REKEY, SSH_REVOKE = Operati
 DECLARED: dict[str, frozenset[Operation]] = {
     "admin": frozenset(Operation) - {SSH_RENEW, SSH_REKEY},
     "sshpop": frozenset({SSH_RENEW, SSH_REKEY, SSH_REVOKE}),
+    "edge": frozenset({SIGN, RENEW, REKEY, REVOKE, SSH_SIGN}),
+    "dry": frozenset({SIGN, RENEW, REKEY, REVOKE}),
     "everything": frozenset(Operation),
     "nothing": frozenset(),
     **{f"only {operation}": frozenset({operation}) for operation in Operation},
     **{f"all but {operation}": frozenset(Operation) - {operation} for operation in Operation},
 }
-CAREFUL = ("admin", "sshpop")
+CAREFUL = ("admin", "sshpop", "edge", "dry")
+#: Those whose tokens say themselves, in their claims, of which kind the certificate is to be.
+TELLING = ("admin", "edge", "dry")
 #: Every path at which something can be ordered, and what is ordered there.
 ROUTES = {
     "/sign": SIGN, "/renew": RENEW, "/re-sign": RENEW, "/rekey": REKEY, "/revoke": REVOKE,
@@ -104,7 +110,8 @@ STEP = {"step": {"ssh": {"certType": "host", "principals": [NAME]}}}
 
 
 @pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestCA, Strangers]]:
+    """A CA with every provisioner there is, and those who have no key in its configuration."""
     ca = TestCA.found(tmp_path_factory.mktemp("ca"), port=free_port(), ssh=True)
     enable(ca, "keyed")
     for name, operations in DECLARED.items():
@@ -112,7 +119,18 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
             listed = ", ".join(f'"{operation}"' for operation in sorted(operations))
             table = f'\n[[provisioners]]\ntype = "keyed"\nname = "{name}"\nclaims = {{ enable_ssh_ca = true }}\n'
             append(ca, table + f'password = "{PASSWORD}"\noperations = [{listed}]\n')
-    return ca
+    with strangers(ca, tmp_path_factory.mktemp("provider")) as others:
+        yield ca, others
+
+
+@pytest.fixture(scope="module")
+def ca(founded: tuple[TestCA, Strangers]) -> TestCA:
+    return founded[0]
+
+
+@pytest.fixture(scope="module")
+def others(founded: tuple[TestCA, Strangers]) -> Strangers:
+    return founded[1]
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +179,10 @@ class Case:
     claims: Mapping[str, Any]
     served: bool
 
-    def token(self, ca: TestCA, certificate: SSHCertificate, subject: str) -> str:
+    def token(self, ca: TestCA, others: Strangers, certificate: SSHCertificate, subject: str) -> str:
         """A good token of the provisioner, for the audience."""
+        if self.provisioner in ("edge", "dry"):
+            return getattr(others, self.provisioner).token(ca, subject, self.audience, sans=[NAME], **self.claims)
         if self.provisioner == "admin":
             return ca.token(subject, self.audience, sans=[NAME], **self.claims)
         if self.provisioner == "sshpop":
@@ -184,7 +204,7 @@ def cases(provisioner: str) -> Iterator[Case]:
     """Every order of the provisioner. Those who look at no audience are asked with half of the ways to write them."""
     versions = product(("", "/1.0"), repeat=2) if provisioner in CAREFUL else (("", "/1.0"), ("/1.0", ""))
     for (prefix, version), route, audience in product(versions, ROUTES, AUDIENCES):
-        for claims in ({}, STEP) if provisioner == "admin" else ({},):
+        for claims in ({}, STEP) if provisioner in TELLING else ({},):
             yield Case(
                 provisioner=provisioner,
                 path=prefix + route,
@@ -202,12 +222,12 @@ def expected(provisioner: str, operation: Operation, audience: str, *, about_ssh
     if provisioner in CAREFUL and audiences.PATHS.get(audience) is not operation:
         return False
     # A serial number is one of SSH's by the audience alone.
-    return provisioner != "admin" or operation is SSH_REVOKE or about_ssh is (operation is SSH_SIGN)
+    return provisioner not in TELLING or operation is SSH_REVOKE or about_ssh is (operation is SSH_SIGN)
 
 
-@pytest.mark.parametrize("provisioner", DECLARED)
+@pytest.mark.parametrize("provisioner", [name for name in DECLARED if name not in ("admin", "sshpop", "edge")])
 async def test_only_declared_combinations_of_route_and_audience_are_served(
-    ca: TestCA, keyed: object, provisioner: str
+    ca: TestCA, others: Strangers, keyed: object, provisioner: str
 ) -> None:
     async with started(ca, {"keyed": keyed}) as authority:
         app, certificate = create_app(authority), await host(ca, authority, KEY)
@@ -218,7 +238,7 @@ async def test_only_declared_combinations_of_route_and_audience_are_served(
             if provisioner == "sshpop" and case.operation is SSH_REVOKE:
                 own = await host(ca, authority, KEY) if case.served else certificate
                 number = str(own.tbs.serial)
-            ott = case.token(ca, own, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
+            ott = case.token(ca, others, own, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
             reply = await post(app, case.path, ott, number)
             is_served = reply.status in (200, 201)
             as_expected = is_served is case.served and (is_served or reply.status in (400, 401))
@@ -232,14 +252,68 @@ def batches(orders: list[Case], size: int) -> Iterator[list[Case]]:
     return (orders[start : start + size] for start in range(0, len(orders), size))
 
 
-async def post(app: Application, path: str, ott: str, number: str) -> direct.Reply:
+async def post(app: Application, path: str, ott: str, number: str, **more: object) -> direct.Reply:
     """An order that would suit every path, with the token in every place where one could stand."""
-    body = {"csr": CSR, "publicKey": SSH_KEY, "ott": ott, "serial": number, "passive": True}
+    body = {"csr": CSR, "publicKey": SSH_KEY, "ott": ott, "serial": number, "passive": True, **more}
     return await direct.send(app, "POST", path, body, {"Authorization": f"Bearer {ott}"})
 
 
-@pytest.mark.parametrize("provisioner", ["admin", "everything"])
-def test_over_https_the_matrix_is_the_same(connection: HTTPSConnection, service: Service, provisioner: str) -> None:
+def details(who: str, path: str) -> dict[str, Any]:
+    """What an administrator says of an SSH certificate at ``path``, and an ID token does not."""
+    orders_ssh = ROUTES[path.removeprefix("/1.0")] is SSH_SIGN
+    return {"certType": "host", "keyID": NAME, "principals": [NAME]} if WHO[who].is_admin and orders_ssh else {}
+
+
+def id_token_cases(who: str, ca: TestCA) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Paths, claims of an ID token about its audience, and whether its bearer is to be served with them there."""
+    login = WHO[who]
+    client = login.client
+    for prefix, route in product(("", "/1.0"), ROUTES):
+        url, may = f"{ca.url}/1.0{route}", ROUTES[route] in login.may
+        yield prefix + route, {}, may
+        yield prefix + route, {"aud": [client]}, may
+        yield prefix + route, {"aud": [client, url], "azp": client}, may
+        for aud in (url, f"{url}#oidc/corp", [url], f"{client}x", client.upper(), [client, url], [client, "other"]):
+            yield prefix + route, {"aud": aud}, False
+        for azp in (url, "plain-2", f"{client} ", client.upper()):
+            yield prefix + route, {"azp": azp}, False
+            yield prefix + route, {"aud": [client, azp], "azp": azp}, False
+
+
+@pytest.mark.parametrize("who", WHO)
+async def test_an_id_token_serves_what_its_bearer_may_order_and_nothing_else_anywhere(
+    ca: TestCA, others: Strangers, keyed: object, who: str
+) -> None:
+    async with started(ca, {"keyed": keyed}) as authority:
+        app, wrong = create_app(authority), []
+        for path, claims, served_ in id_token_cases(who, ca):
+            ott = others.login(ca, who, **claims)
+            reply = await post(app, path, ott, str(secrets.randbits(63) + 1), **details(who, path))
+            is_served = reply.status in (200, 201)
+            if is_served is not served_ or not (is_served or reply.status in (400, 401)):
+                wrong.append((path, claims, reply))
+        assert wrong == []
+
+
+@pytest.mark.parametrize("who", [who for who, login in WHO.items() if login.may])
+async def test_one_login_serves_one_order_of_all_that_its_bearer_may_have(
+    ca: TestCA, others: Strangers, keyed: object, who: str
+) -> None:
+    async with started(ca, {"keyed": keyed}) as authority:
+        app = create_app(authority)
+        for first in [route for route, operation in ROUTES.items() if operation in WHO[who].may]:
+            ott, statuses = others.login(ca, who), []
+            for route in (first, *ROUTES):
+                number = str(secrets.randbits(63) + 1)
+                statuses.append((await post(app, route, ott, number, **details(who, route))).status)
+            assert statuses[0] in (200, 201), first
+            assert set(statuses[1:]) <= {400, 401}, (first, statuses)
+
+
+@pytest.mark.parametrize("provisioner", ["admin", "everything", "edge"])
+def test_over_https_the_matrix_is_the_same(
+    connection: HTTPSConnection, service: Service, others: Strangers, provisioner: str
+) -> None:
     wrong = []
     certificate = SSHCertificate.decode(base64.b64decode(obtain_ssh(service).json["crt"]))
     for route, audience in product(ROUTES, audiences.PATHS):
@@ -248,7 +322,7 @@ def test_over_https_the_matrix_is_the_same(connection: HTTPSConnection, service:
         served_ = expected(provisioner, ROUTES[route], audience, about_ssh=about_ssh)
         case = Case(provisioner=provisioner, path=route, audience=audience, claims=claims, served=served_)
         number = str(secrets.randbits(63) + 1)
-        ott = case.token(service.ca, certificate, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
+        ott = case.token(service.ca, others, certificate, number if case.operation in (REVOKE, SSH_REVOKE) else NAME)
         answer = over_https(connection, route, ott, number)
         if (answer.status in (200, 201)) is not served_:
             wrong.append((case, answer))
@@ -269,8 +343,11 @@ def obtain_ssh(service: Service) -> Answer:
     return ask(service, "POST", "/ssh/sign", {"publicKey": SSH_KEY, "ott": ott})
 
 
-def token(service: Service, provisioner: str, subject: str, audience: str) -> str:
+def token(service: Service, others: Strangers, provisioner: str, subject: str, audience: str) -> str:
     """A good token of the provisioner, for an X.509 certificate."""
+    if provisioner in ("edge", "dry"):
+        service.ca.clock.moment = system_clock()
+        return str(getattr(others, provisioner).token(service.ca, subject, audience, sans=[NAME]))
     if provisioner == "admin":
         return make_token(service, subject, audience, sans=[NAME])
     payload = {
@@ -302,22 +379,24 @@ async def test_a_token_that_speaks_of_both_kinds_serves_one_at_most(ca: TestCA, 
             assert sum(reply.status == 201 for _, reply in replies) == len(wanted), name
 
 
-async def test_a_careless_provisioners_token_is_spent_for_both_kinds(ca: TestCA, keyed: object) -> None:
+async def test_a_careless_provisioners_token_is_spent_for_both_kinds(
+    ca: TestCA, others: Strangers, keyed: object
+) -> None:
     """It would grant everything to everybody; that one token serves once is the core's promise."""
     async with started(ca, {"keyed": keyed}) as authority:
         app, certificate = create_app(authority), await host(ca, authority, KEY)
         for first, second in (("/sign", "/ssh/sign"), ("/ssh/sign", "/sign"), ("/ssh/renew", "/ssh/sign")):
             case = Case(provisioner="everything", path=first, audience="/", claims={}, served=True)
-            ott = case.token(ca, certificate, NAME)
+            ott = case.token(ca, others, certificate, NAME)
             assert (await post(app, first, ott, "4711")).status == 201
             assert (await post(app, second, ott, "4711")).status == 401
 
 
 @pytest.mark.parametrize("provisioner", [name for name, declared in DECLARED.items() if SIGN in declared])
 def test_renewal_and_rekey_are_served_where_the_provisioner_declares_them(
-    service: Service, tmp_path: Path, provisioner: str
+    service: Service, others: Strangers, tmp_path: Path, provisioner: str
 ) -> None:
-    ott = token(service, provisioner, NAME, "/1.0/sign")
+    ott = token(service, others, provisioner, NAME, "/1.0/sign")
     signed = ask(service, "POST", "/sign", {"csr": CSR, "ott": ott})
     assert signed.status == 201, signed
     credential = keep(tmp_path, "".join(signed.json["certChain"]), KEY)

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -28,7 +28,6 @@ from mica.errors import AlreadyRevoked, CertificateRevoked, NotFound, TokenReuse
 from mica.issuance import IssuedX509, sign_token
 from mica.keyfiles import generate
 from mica.records import CertificateKind, Commit, Query, Status
-from mica.registry import Registry
 from mica.renewal import renew, renew_by_token
 from mica.requests import RenewRequest, RevokeRequest, SignRequest, SSHRenewRequest, SSHRevokeRequest
 from mica.revocation import revoke_by_certificate, revoke_by_token
@@ -38,6 +37,7 @@ from mica.sshissuance import IssuedSSH, sign_ssh_token
 from mica.sshrenewal import renew_ssh
 from mica.sshrevocation import revoke_ssh
 from mica.testing.ca import TestCA, csr
+from mica.testing.line_races import Interrupted, Pensive, dawdling
 from mica.testing.service import Service, free_port
 
 KEY = generate("EC-P256")
@@ -57,23 +57,6 @@ def connections(client: Any, number: int) -> Iterator[list[HTTPSConnection]]:
 
 
 # One token
-
-
-def test_200_uses_of_one_token_at_two_workers_give_one_certificate(
-    service: Service, make_client: Any, recorded: Any
-) -> None:
-    client, winners = make_client(service), []
-    with connections(client, 200) as opened:
-        for number in range(5):
-            order = client.order(f"token-{number}.example")
-            requests = [client.hold_back(connection, "/sign", order) for connection in opened]
-            for request in requests:
-                request.let_go()
-            answers = [request.status() for request in requests]
-            assert Counter(answers) == {201: 1, 401: 199}
-            winners.append(client.worker_of(opened[answers.index(201)]))
-    found = recorded(service.ca)
-    assert all(len(found[f"token-{number}.example"]) == 1 for number in range(5))
 
 
 def test_clients_that_go_away_leave_a_certificate_or_a_token_that_works(
@@ -120,36 +103,6 @@ def test_200_uses_of_one_ssh_token_at_two_workers_give_the_two_certificates_that
     assert [len(found[f"account{number}"]) for number in range(3)] == [1] * 3
     made = sorted(row.issuance.subject for row in found["provisioner"])
     assert made == [f"account{number}-provisioner" for number in range(3)]
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-async def test_200_uses_of_one_ssh_token_at_once_give_it_once(ca: TestCA, processes: int) -> None:
-    async with started(ca, processes) as authorities:
-        old = await host(ca, authorities[0], KEY)
-        adding = ssh_order(KEY, add_user_public_key=public(generate("Ed25519")))
-        tokens = {path: held(ca, old, KEY, path) for path in ("/ssh/renew", "/ssh/rekey", "/ssh/revoke")}
-        sign, serial = ca.ssh_token("alice", "user", ["alice"]), old.tbs.serial
-        rekeying, ending = (
-            SSHRenewRequest(public_key=public(generate("EC-P256"))),
-            SSHRevokeRequest(serial_number=serial),
-        )
-        orders: list[Callable[[Authority], Coroutine[Any, Any, Any]]] = [
-            lambda authority: sign_ssh_token(authority, adding, sign),
-            lambda authority: renew_ssh(authority, SSHRenewRequest(), tokens["/ssh/renew"]),
-            lambda authority: renew_ssh(authority, rekeying, tokens["/ssh/rekey"]),
-            lambda authority: revoke_ssh(authority, ending, tokens["/ssh/revoke"]),
-        ]
-        for ask in orders:
-            tries = [ask(authorities[number % processes]) for number in range(200)]
-            outcomes = await asyncio.gather(*tries, return_exceptions=True)
-            refused = [each for each in outcomes if isinstance(each, Exception)]
-            assert len(refused) == 199
-            # Who asks later finds the certificate revoked, and need not hear that the token is spent as well.
-            assert all(isinstance(each, TokenReused | AlreadyRevoked) for each in refused), Counter(map(type, refused))
-        kinds = Query(now=ca.clock(), kind=CertificateKind.SSH)
-        page = await authorities[0].store.search(kinds)
-        subjects = Counter(row.issuance.subject for row in page.rows)
-        assert subjects == {"web.example": 3, "alice": 1, "alice-provisioner": 1}
 
 
 # Renewal and revocation
@@ -426,95 +379,6 @@ def test_over_https_too_no_revoked_certificate_is_renewed(
 # Cancellation
 
 
-class Dawdling:
-    """The part behind it, except that it suspends before and after each asynchronous answer."""
-
-    def __init__(self, part: Any) -> None:
-        self._part = part
-
-    def __getattr__(self, name: str) -> Any:
-        attribute = getattr(self._part, name)
-        if not inspect.iscoroutinefunction(attribute):
-            return attribute
-
-        async def dawdling(*arguments: Any) -> Any:
-            await asyncio.sleep(0)
-            answer = await attribute(*arguments)
-            await asyncio.sleep(0)
-            return answer
-
-        return dawdling
-
-
-class Pensive:
-    """A policy that has no objection, and suspends before it says so."""
-
-    @hookimpl
-    async def refuse_x509(self, tbs: object) -> str | None:
-        await asyncio.sleep(0)
-        return None
-
-    @hookimpl
-    async def refuse_ssh(self, tbs: object) -> str | None:
-        await asyncio.sleep(0)
-        return None
-
-
-def dawdling(authority: Authority) -> Authority:
-    """``authority``, each of whose parts suspends whenever it may."""
-    store: Any = Dawdling(authority.store)
-    assert authority.ssh is not None
-    ssh_signer: Any = Dawdling(authority.ssh.signer)
-    entries = []
-    for original in authority.registry.entries:
-        entry = dataclasses.replace(original)
-        entry.tokens, entry.renewals = Dawdling(original.tokens), Dawdling(original.renewals)
-        entries.append(entry)
-    return dataclasses.replace(
-        authority,
-        store=store,
-        in_flight=InFlight(store),
-        registry=Registry(tuple(entries)),
-        ssh=dataclasses.replace(authority.ssh, signer=ssh_signer),
-        issuers={
-            name: dataclasses.replace(issuer, signer=Dawdling(issuer.signer))
-            for name, issuer in authority.issuers.items()
-        },
-    )
-
-
-class Interrupted(Awaitable[Any]):
-    """Work whose task is cancelled when it suspends for the ``at``-th time, at once or ``later``, in seconds."""
-
-    def __init__(self, work: Coroutine[Any, Any, Any], at: int, later: float) -> None:
-        self._work, self._at, self._later = work, at, later
-        self.suspensions = 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        steps, answer, error = self._work.__await__(), None, None
-        while True:
-            try:
-                waited_for = steps.throw(error) if error else steps.send(answer)
-            except StopIteration as done:
-                return done.value
-            self.suspensions += 1
-            if self.suspensions == self._at:
-                self._interrupt()
-            answer = error = None
-            try:
-                answer = yield waited_for
-            except BaseException as thrown:
-                error = thrown
-
-    def _interrupt(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        if self._later:
-            asyncio.get_running_loop().call_later(self._later, task.cancel)
-        else:
-            task.cancel()
-
-
 @dataclasses.dataclass
 class Attempt:
     """Something to be asked for under one name, once or again with the same credential, and its traces on record."""
@@ -527,7 +391,7 @@ class Attempt:
 
 
 class Scene:
-    """A CA with one certificate, and everything that can be asked of it."""
+    """A CA with one certificate, and what can be asked of it; what a provisioner's tokens order, its suite asks."""
 
     def __init__(self, ca: TestCA, authority: Authority, old: x509.Certificate) -> None:
         self.ca, self.authority, self.old = ca, authority, old
@@ -535,13 +399,6 @@ class Scene:
     @classmethod
     async def set(cls, ca: TestCA, authority: Authority) -> "Scene":
         return cls(ca, authority, certificate_of(await sign(authority, ca, f"{uuid4().hex}.example")))
-
-    def sign(self) -> Attempt:
-        name = f"{uuid4().hex}.example"
-        request, token = SignRequest(csr=csr(name, key=KEY)), self.ca.token(name)
-        return Attempt(
-            lambda authority: sign_token(authority, request, token), lambda: self._issued(name, None), (TokenReused,)
-        )
 
     def renew(self) -> Attempt:
         request = RenewRequest(certificate=self.old)
@@ -554,11 +411,6 @@ class Scene:
     def renew_by_token(self) -> Attempt:
         token = renewtoken.make(self.ca.url, [self.old], KEY, not_before=self.ca.clock())
         return Attempt(lambda authority: renew_by_token(authority, token), self._renewed, (TokenReused,))
-
-    def revoke_by_token(self) -> Attempt:
-        token = self.ca.token(str(self.old.serial_number), "/1.0/revoke")
-        request = revocation(self.old)
-        return Attempt(lambda authority: revoke_by_token(authority, request, token), self._revoked, (TokenReused,))
 
     def revoke_by_certificate(self) -> Attempt:
         request = revocation(self.old)
@@ -582,7 +434,7 @@ class Scene:
 
 
 class SSHScene:
-    """A CA with the certificate of one host, and everything that can be asked of it."""
+    """A CA with the certificate of one host, and what can be asked of it."""
 
     def __init__(self, ca: TestCA, authority: Authority, old: SSHCertificate) -> None:
         self.ca, self.authority, self.old = ca, authority, old
@@ -604,32 +456,11 @@ class SSHScene:
 
         return Attempt(lambda authority: sign_ssh_token(authority, request, token), done, (TokenReused,))
 
-    def renew_ssh(self) -> Attempt:
-        return self._renewal("/ssh/renew", SSHRenewRequest())
-
-    def rekey_ssh(self) -> Attempt:
-        return self._renewal("/ssh/rekey", SSHRenewRequest(public_key=public(generate("EC-P256"))))
-
-    def revoke_ssh_by_serial(self) -> Attempt:
-        serial = self.old.tbs.serial
-        return self._revocation(SSHRevokeRequest(serial_number=serial), self.ca.token(str(serial), "/ssh/revoke"))
-
     def revoke_ssh_by_key_id(self) -> Attempt:
         key_id = self.old.tbs.key_id
         token = self.ca.token(key_id, "/ssh/revoke", step={"ssh": {"keyID": key_id}})
         # What was cancelled may be on record between the look at the token and the search: then nothing is left.
         return self._revocation(SSHRevokeRequest(key_id=key_id), token, NotFound)
-
-    def revoke_ssh_by_holder(self) -> Attempt:
-        request = SSHRevokeRequest(serial_number=self.old.tbs.serial)
-        return self._revocation(request, held(self.ca, self.old, KEY, "/ssh/revoke"))
-
-    def _renewal(self, path: str, request: SSHRenewRequest) -> Attempt:
-        async def done() -> int:
-            return await self._count(self.old.tbs.key_id) - 1
-
-        token = held(self.ca, self.old, KEY, path)
-        return Attempt(lambda authority: renew_ssh(authority, request, token), done, (TokenReused,))
 
     def _revocation(self, request: SSHRevokeRequest, token: str, *again: type[Exception]) -> Attempt:
         async def done() -> int:
@@ -650,8 +481,8 @@ VERBS: list[tuple[Any, Callable[[Any], Attempt]]] = [
 ]  # fmt: skip
 #: Those that spend a token, and may wait before they do.
 BY_TOKEN = [
-    (Scene, Scene.sign), (Scene, Scene.renew_by_token), (Scene, Scene.revoke_by_token),
-    (SSHScene, SSHScene.sign_with_account), (SSHScene, SSHScene.renew_ssh), (SSHScene, SSHScene.revoke_ssh_by_key_id),
+    (Scene, Scene.renew_by_token),
+    (SSHScene, SSHScene.sign_with_account), (SSHScene, SSHScene.revoke_ssh_by_key_id),
 ]  # fmt: skip
 
 
@@ -661,17 +492,28 @@ async def test_whoever_is_cancelled_anywhere_leaves_everything_or_nothing(
     ca: TestCA, scene: Any, verb: Callable[[Any], Attempt], later: float
 ) -> None:
     async with started(ca, 1, pensive=Pensive()) as (authority,):
-        slow, at, interrupted = dawdling(authority), 0, True
-        while interrupted:
-            at += 1
-            attempt = verb(await scene.set(ca, authority))
-            interrupted = await _interrupt(attempt, slow, at, later)
-            await _settle(ca, authority)
-            assert not slow.in_flight.held
-            assert await attempt.done() in ((0, 1) if interrupted else (1,))
-            await _try_again(attempt, authority)
-        assert at > 5, "nothing was interrupted"
-        assert await _settle(ca, slow)
+
+        async def begin() -> Attempt:
+            return verb(await scene.set(ca, authority))
+
+        await _cancel_anywhere(ca, authority, begin, later)
+
+
+async def _cancel_anywhere(
+    ca: TestCA, authority: Authority, begin: Callable[[], Awaitable[Attempt]], later: float
+) -> None:
+    """What ``begin`` makes is cancelled at its first suspension, then another at its second … until none is left."""
+    slow, at, interrupted = dawdling(authority), 0, True
+    while interrupted:
+        at += 1
+        attempt = await begin()
+        interrupted = await _interrupt(attempt, slow, at, later)
+        await _settle(ca, authority)
+        assert not slow.in_flight.held
+        assert await attempt.done() in ((0, 1) if interrupted else (1,))
+        await _try_again(attempt, authority)
+    assert at > 5, "nothing was interrupted"
+    assert await _settle(ca, slow)
 
 
 @pytest.mark.parametrize("later", [0.0, 0.0005])
@@ -680,15 +522,26 @@ async def test_a_token_whose_request_is_cancelled_serves_once_however_soon_it_co
     ca: TestCA, scene: Any, verb: Callable[[Any], Attempt], later: float
 ) -> None:
     async with started(ca, 2, pensive=Pensive()) as (authority, elsewhere):
-        slow = dawdling(authority)
-        for at in range(1, 16):
-            attempt = verb(await scene.set(ca, authority))
-            await _interrupt(attempt, slow, at, later)
-            again = [attempt.ask(each) for each in (slow, elsewhere) * 3]
-            outcomes = await asyncio.gather(*again, return_exceptions=True)
-            refused = [outcome for outcome in outcomes if isinstance(outcome, attempt.again)]
-            assert len(refused) >= 5, outcomes
-            assert await attempt.done() == 1
+
+        async def begin() -> Attempt:
+            return verb(await scene.set(ca, authority))
+
+        await _cancel_and_come_again(authority, elsewhere, begin, later)
+
+
+async def _cancel_and_come_again(
+    authority: Authority, elsewhere: Authority, begin: Callable[[], Awaitable[Attempt]], later: float
+) -> None:
+    """Whatever ``begin`` makes is on record once, though it comes again at both while the first is being cancelled."""
+    slow = dawdling(authority)
+    for at in range(1, 16):
+        attempt = await begin()
+        await _interrupt(attempt, slow, at, later)
+        again = [attempt.ask(each) for each in (slow, elsewhere) * 3]
+        outcomes = await asyncio.gather(*again, return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, attempt.again)]
+        assert len(refused) >= 5, outcomes
+        assert await attempt.done() == 1
 
 
 async def _interrupt(attempt: Attempt, authority: Authority, at: int, later: float) -> bool:

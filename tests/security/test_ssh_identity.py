@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -45,14 +45,6 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 @pytest.fixture
 def ca(tmp_path: Path) -> TestCA:
     return TestCA.found(tmp_path / "ca", ssh=True)
-
-
-@pytest.fixture
-async def authority(ca: TestCA) -> AsyncIterator[Authority]:
-    authority = ca.authority()
-    await authority.start()
-    yield authority
-    await authority.aclose()
 
 
 async def use(authority: Authority, path: str, token: str, serial: int) -> object:

@@ -426,10 +426,10 @@ async def test_a_policy_that_does_not_plainly_agree_refuses_and_is_named(
         assert (await direct.send(app, "POST", "/ssh/sign", body)).status == 201
 
 
-async def test_whatever_a_policy_does_to_what_it_was_given_the_certificate_and_its_record_are_as_granted(
-    ca: TestCA,
+async def test_a_policy_that_changes_what_it_was_given_by_force_refuses_and_is_named(
+    ca: TestCA, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not a mistake any more, but no use either: what is signed is what was composed, and so is what is recorded."""
+    """Not a mistake any more, but no use either; and whoever is asked next sees what was composed."""
 
     def tamper(request: Any, tbs: Any, grant: Any) -> None:
         for name, value in {
@@ -442,9 +442,18 @@ async def test_whatever_a_policy_does_to_what_it_was_given_the_certificate_and_i
         object.__setattr__(grant.permits[0], "principals", Exactly(names=("root",)))
         object.__setattr__(grant.permits[0], "key_id", "root")
 
-    async with started(ca, evil=Policy(tamper)) as authority:
+    seen: list[Any] = []
+    policy = Policy(tamper)
+    witness = Policy(lambda request, tbs, grant: seen.append((tbs.key_id, tbs.valid_principals, request.public_key)))
+    async with started(ca, evil=policy, witness=witness) as authority:
         app, adding = create_app(authority), base64.b64encode(public(KEY).blob).decode()
         body = BODY | {"ott": ca.ssh_token("alice", "user", ["alice"]), "addUserPublicKey": adding}
+        reply = await direct.send(app, "POST", "/ssh/sign", body)
+        assert reply.status == 403 and "policy evil changed what it was given" in reply.json["message"]
+        assert "plugin evil changed what refuse_ssh was given" in caplog.text
+        assert seen == [("alice", ("alice",), public(KEY))]
+        assert await on_record(authority) == []
+        policy.act = None
         reply = await direct.send(app, "POST", "/ssh/sign", body)
         assert reply.status == 201
         for member, key_id, principal in (

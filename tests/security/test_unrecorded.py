@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tests.security.bearers import strangers
 
 from mica.authority import Authority
 from mica.errors import AlreadyRevoked, CertificateRevoked, MicaError, Refused, TokenReused, Unauthorized
@@ -39,14 +40,6 @@ def ca(ca: TestCA) -> TestCA:
     """A CA that took over the key of an earlier one."""
     set_signer(ca, "renew_unrecorded = true")
     return ca
-
-
-@pytest.fixture
-async def authority(ca: TestCA) -> AsyncIterator[Authority]:
-    authority = ca.authority()
-    await authority.start()
-    yield authority
-    await authority.aclose()
 
 
 def old(ca: TestCA, **changes: Any) -> x509.Certificate:
@@ -124,6 +117,26 @@ async def test_it_is_rekeyed(ca: TestCA, authority: Authority) -> None:
     key = generate("EC-P384")
     issued = await renew(authority, renewal(old(ca), csr=csr(key=key)))
     assert x509.load_der_x509_certificate(issued.certificate).public_key() == key.public_key()
+
+
+async def test_one_of_an_x5c_or_oidc_provisioner_is_renewed_where_name_and_type_are_that_provisioners(
+    ca: TestCA, tmp_path: Path
+) -> None:
+    (tmp_path / "provider").mkdir()
+    with strangers(ca, tmp_path / "provider"):
+        authority = ca.authority()
+        await authority.start()
+    types = {"edge": 7, "dry": 7, "corp": 2, "plain": 2}
+    for name_, own in types.items():
+        for number in (1, 2, 7, 9):
+            extension = earlier.provisioner_extension(name_, type_number=number, credential_id="")
+            for asked in (renewal(old(ca, provisioner=extension)), renewal(old(ca, provisioner=extension), csr=csr())):
+                if number == own:
+                    assert (await renew(authority, asked)).issuance.provisioner.name == name_
+                else:
+                    with pytest.raises(Unauthorized):
+                        await renew(authority, asked)
+    await authority.aclose()
 
 
 @pytest.mark.parametrize("issuer", ["step-ca-client/1.0", "admin"])

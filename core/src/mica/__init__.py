@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from mica.pkix import Extension as Extension
     from mica.pkix import SubjectPublicKey as SubjectPublicKey
     from mica.pkix import TBSCertificate as TBSCertificate
+    from mica.records import MICA as MICA
     from mica.records import CertificateId as CertificateId
     from mica.records import CertificateKind as CertificateKind
     from mica.records import Commit as Commit
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from mica.requests import SSHSignRequest as SSHSignRequest
     from mica.roles import Closeable as Closeable
     from mica.roles import Context as Context
+    from mica.roles import ExtensionContext as ExtensionContext
     from mica.roles import KeyBackend as KeyBackend
     from mica.roles import KeyContext as KeyContext
     from mica.roles import KeyCreator as KeyCreator
@@ -122,14 +124,14 @@ _HOMES = {
     "hookspecs": ("hookimpl",),
     "pkix": ("Extension", "SubjectPublicKey", "TBSCertificate"),
     "records": (
-        "CertificateId", "CertificateKind", "Commit", "Found", "Issuance", "Page", "ProvisionerRef", "Query",
+        "CertificateId", "CertificateKind", "Commit", "Found", "Issuance", "MICA", "Page", "ProvisionerRef", "Query",
         "Revocation", "SpentToken", "Status",
     ),
     "requests": ("CSR", "SSHRenewRequest", "SSHRevokeRequest", "SSHSignRequest", "SignRequest"),
     "roles": (
-        "Closeable", "Context", "KeyBackend", "KeyContext", "KeyCreator", "Keyed", "Kind", "Provisioner",
-        "RenewalProvisioner", "RevocationLister", "SSHKey", "SSHSigner", "SSHSignerContext", "SignerContext",
-        "Startable", "Store", "TokenProvisioner", "X509Signer", "kind",
+        "Closeable", "Context", "ExtensionContext", "KeyBackend", "KeyContext", "KeyCreator", "Keyed", "Kind",
+        "Provisioner", "RenewalProvisioner", "RevocationLister", "SSHKey", "SSHSigner", "SSHSignerContext",
+        "SignerContext", "Startable", "Store", "TokenProvisioner", "X509Signer", "kind",
     ),
     "services": ("Services",),
     "sshcert": ("CertType", "SSHCertificate", "TBSSSHCertificate"),

@@ -11,13 +11,23 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from mica import hooks
-from mica.claims import ClaimsConfig
+from mica import hooks, pins
 from mica.config import ProvisionerConfig, Settings, SignerConfig, SSHSignerConfig, Table
+from mica.containment import contained
 from mica.errors import ConfigError, MicaError
 from mica.issuers import Issuer, read_certificates, verify_chain
 from mica.registry import Entry, of_one_name
-from mica.roles import Context, KeyBackend, KeyContext, Kind, SignerContext, SSHKey, SSHSignerContext, Store
+from mica.roles import (
+    Context,
+    ExtensionContext,
+    KeyBackend,
+    KeyContext,
+    Kind,
+    SignerContext,
+    SSHKey,
+    SSHSignerContext,
+    Store,
+)
 from mica.sshcert import CertType
 from mica.sshissuers import SSHIssuer
 from mica.structuring import structure
@@ -37,12 +47,17 @@ class Assembly:
     hooks: hooks.Hooks
     now: Callable[[], datetime]
     faults: list[str] = field(default_factory=list)
+    extensions: dict[str, object] = field(default_factory=dict)
+    """What was built from the tables ``plugin``, by kind."""
+    _shared: dict[str, Kind[Any]] = field(default_factory=dict)
+    """The extensions that have settings at provisioners as well, by the member that holds them."""
 
     @contextmanager
     def noting(self, where: str = "") -> Any:
         """What is raised inside is a fault at ``where``; a plugin may raise anything."""
         try:
-            yield
+            with contained:
+                yield
         except ConfigError as error:
             self.faults += [_placed(fault, where) for fault in error.faults]
         except MicaError as error:
@@ -52,15 +67,35 @@ class Assembly:
 
     def load_plugins(self, given: Mapping[str, object]) -> None:
         """The enabled plugins, and those ``given`` as objects, answer hooks."""
-        modules, faults = hooks.load(name for name in self.settings.core.plugins if name not in given)
+        plugins = self.settings.core.plugins
+        missing = [text for text, name in zip(plugins, pins.names(plugins), strict=True) if name not in given]
+        modules, faults = hooks.load(missing)
         self.faults += faults
         for name, plugin in {**modules, **given}.items():
             with self.noting():
                 self.hooks.register(name, plugin)
         for where, kind, table in self.tables("register_extensions", "plugin", self.settings.core.plugin):
             with self.noting(where):
-                extension = kind.build(structure(kind.config, table, where), self.context())
-                self.hooks.register(kind.name, extension, part=" (extension)")
+                self._extend(kind, table, where)
+
+    def _extend(self, kind: Kind[Any], table: Table, where: str) -> None:
+        """The extension answers hooks; what provisioners' tables say to it has been read."""
+        if kind.provisioners is not None:
+            self._shared[kind.name] = kind
+        tables = self._at_provisioners(kind)
+        extension = kind.build(structure(kind.config, table, where), self.context(ExtensionContext, tables=tables))
+        self.hooks.register(kind.name, extension, part=" (extension)")
+        self.extensions[kind.name] = extension
+
+    def _at_provisioners(self, kind: Kind[Any]) -> dict[str, Any]:
+        """What each provisioner's table holds under the kind's name, by the provisioner's name."""
+        tables = {}
+        for index, table in enumerate(self.settings.core.provisioners):
+            if kind.provisioners is not None and kind.name in table:
+                where = f"provisioners[{index}].{kind.name}"
+                with self.noting(where):
+                    tables[str(table.get("name"))] = structure(kind.provisioners, table[kind.name], where)
+        return tables
 
     def kinds(self, hook: str) -> dict[str, Kind[Any]]:
         """What the plugins offer through ``hook``, by name."""
@@ -179,15 +214,24 @@ class Assembly:
             with self.noting(where):
                 common, rest = divide(ProvisionerConfig, table, where)
                 kind = _pick(kinds, common.type, where)
-                own = structure(kind.config, {"name": common.name, **rest}, where)
-                entries.append(self._entry(kind.build(own, self.context()), common.claims, where))
+                own = structure(kind.config, {"name": common.name, **self._own(kind, rest)}, where)
+                entries.append(self._entry(kind.build(own, self.context()), common, where))
         self.faults += of_one_name(entries)
         return tuple(entries)
 
-    def _entry(self, provisioner: Any, config: ClaimsConfig, where: str) -> Entry:
-        claims = self.settings.claims.overridden(config)
+    def _own(self, kind: Kind[Any], table: Table) -> dict[str, Any]:
+        """What of a provisioner's table is its plugin's: no extension's; raises ConfigError where that is both's."""
+        if both := sorted(self._shared.keys() & {f.name for f in fields(kind.config)}):
+            raise ConfigError([f"the plugins {kind.name} and {both[0]} both claim the field {both[0]}; disable one"])
+        return {name: value for name, value in table.items() if name not in self._shared}
+
+    def _entry(self, provisioner: Any, common: ProvisionerConfig, where: str) -> Entry:
+        claims = self.settings.claims.overridden(common.claims)
         self.faults += claims.faults(f"{where}.claims")
-        return Entry(provisioner, claims, config)
+        entry = Entry(provisioner, claims, common.claims)
+        if entry.name != common.name:  # whatever binds this provisioner, binds it by its name
+            raise ConfigError([f'its plugin calls it {entry.name!r}; it must be "{common.name}", as its table says'])
+        return entry
 
 
 def _ssh_keys(common: SSHSignerConfig, backends: Backends, where: str) -> dict[CertType, SSHKey]:

@@ -36,6 +36,8 @@ class Authority:
     registry: Registry
     in_flight: InFlight
     listeners: Listeners
+    extensions: tuple[object, ...]
+    """What was built from ``[plugin.<kind>]``: policies, listeners, services."""
     now: Callable[[], datetime]
 
     @classmethod
@@ -68,17 +70,18 @@ class Authority:
             registry=Registry(entries),
             in_flight=InFlight(store),
             listeners=Listeners(hooks),
+            extensions=tuple(assembly.extensions.values()),
             now=now,
         )
 
     async def start(self) -> None:
-        """It can issue: the store is open, every signer has proved its key. Provisioners that cannot start yet are
-        tried again in the background."""
-        if isinstance(self.store, Startable):
-            await self.store.start()
-        for signer in self._signers:
-            if isinstance(signer, Startable):
-                await signer.start()
+        """It can issue: the store is open, every signer has proved its key, every extension can serve.
+
+        Provisioners that cannot start yet are tried again in the background.
+        """
+        for part in (self.store, *self._signers, *self.extensions):
+            if isinstance(part, Startable):
+                await part.start()
         await self.registry.start()
         self.listeners.start()
 
@@ -86,9 +89,9 @@ class Authority:
         """Everything is given back; what was accepted is on record, and listeners have heard of it."""
         await self.listeners.aclose()
         await self.registry.aclose()
-        for signer in self._signers:
-            if isinstance(signer, Closeable):
-                await signer.aclose()
+        for part in (*self.extensions, *self._signers):
+            if isinstance(part, Closeable):
+                await part.aclose()
         await asyncio.shield(self.store.aclose())
 
     @property

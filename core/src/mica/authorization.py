@@ -5,12 +5,13 @@ Whatever a provisioner does that is not an explicit, well-formed grant for exact
 
 import dataclasses
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from mica.authority import Authority
+from mica.containment import contained
 from mica.deadlines import within
 from mica.errors import MicaError, Refused, Unauthorized
 from mica.grants import (
@@ -55,7 +56,7 @@ async def authorize(authority: Authority, raw: str, operation: Operation) -> tup
     entry, provisioner = authority.registry.recognize(token)
     _require_declared(entry, operation)
     entry.require_ready()
-    grant = await _asked(entry, provisioner.authorize(token, operation))
+    grant = await _asked(entry, lambda: provisioner.authorize(token, operation))
     return believed(grant, entry, operation, authority.now()), entry
 
 
@@ -68,7 +69,8 @@ async def authorize_renewal(authority: Authority, issuance: Issuance, operation:
     entry.require_ready()
     if entry.renewals is None:
         raise Unauthorized(f"provisioner {entry.name} does not renew")
-    answer = await _asked(entry, entry.renewals.authorize_renewal(issuance, operation))
+    renewals = entry.renewals
+    answer = await _asked(entry, lambda: renewals.authorize_renewal(issuance, operation))
     grant = believed(answer, entry, operation, authority.now())
     if any(not isinstance(permit, Renew) or permit.certificate != issuance for permit in grant.permits):
         raise Unauthorized(f"provisioner {entry.name} granted something else than this renewal")
@@ -89,17 +91,17 @@ def believed(grant: Grant, entry: Entry, operation: Operation, now: datetime) ->
 
 
 def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -> Grant:
-    if not matches(entry.provisioner, operation, grant):
+    if type(grant) is not Grant or not matches(entry, operation, grant):
         raise _distrust(entry, "its answer is not a grant of its own for this operation")
     if not isinstance(grant.expires_at, datetime) or grant.expires_at.tzinfo is None:
         raise _distrust(entry, "its grant has no expiry")
     if grant.expires_at + LEEWAY <= now or grant.expires_at > now + MAX_LIFETIME + LEEWAY:
         raise _distrust(entry, "its grant has expired, or lasts too long")
     spend = grant.spend
-    if isinstance(spend, OneTime):
+    if type(spend) is OneTime:
         if not isinstance(spend.id, str) or not spend.id or spend.until < grant.expires_at:
             raise _distrust(entry, "its one-time credential has no id, or is forgotten before it expires")
-    elif not isinstance(spend, Reusable) or not spend.reason:
+    elif type(spend) is not Reusable or not spend.reason:
         raise _distrust(entry, "its grant does not say whether its credential may serve again")
     permits = tuple(grant.permits)
     if tuple(map(type, permits)) not in PERMITS[operation]:
@@ -115,6 +117,7 @@ def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -
         provisioner=ProvisionerRef(
             name=entry.name, type=entry.type, credential_id=str(grant.provisioner.credential_id)
         ),
+        spend=dataclasses.replace(spend),
         permits=tuple(map(frozen_permit, permits)),
         claims=_frozen(grant.claims),
         evidence=MappingProxyType({str(key): str(value) for key, value in grant.evidence.items()}),
@@ -122,14 +125,15 @@ def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -
 
 
 def _require_declared(entry: Entry, operation: Operation) -> None:
-    if operation not in entry.provisioner.operations:
+    if operation not in entry.operations:
         raise Unauthorized(f"provisioner {entry.name} of type {entry.type} does not serve {operation}")
 
 
-async def _asked(entry: Entry, answer: Awaitable[Grant]) -> Grant:
+async def _asked(entry: Entry, ask: Callable[[], Awaitable[Grant]]) -> Grant:
     """What the provisioner answers within the deadline; whatever it raises of its own is no grant."""
     try:
-        grant = await within(DEADLINE, answer)
+        with contained:
+            grant = await within(DEADLINE, ask())
     except (Unauthorized, Refused):
         raise
     except MicaError as error:

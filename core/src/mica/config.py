@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mica import pins
 from mica.audiences import Audiences
 from mica.claims import Claims, ClaimsConfig
 from mica.errors import ConfigError, MalformedRequest
@@ -40,7 +41,10 @@ class CoreConfig:
     url: str = setting("URL at which clients reach the CA, such as https://ca.example:8443")
     address: str = setting("Where the server listens: host:port, [::1]:port, or :port for every interface")
     dns_names: tuple[str, ...] = setting("DNS names and IP addresses that the CA answers to")
-    plugins: tuple[str, ...] = setting("The plugins to load, by entry-point name; nothing else is imported")
+    plugins: tuple[str, ...] = setting(
+        "The plugins to load, by entry-point name; nothing else is imported. NAME@sha256:DIGEST pins one to what is "
+        "installed, its distribution's RECORD; mica plugin list prints the pin"
+    )
     common_name: str = setting("Subject CN of the CA's own TLS certificate", "mica Online CA")
     claims: ClaimsConfig = setting("What every provisioner inherits", ClaimsConfig())
     store: Table = setting("The store: its type, and what its plugin adds")
@@ -207,7 +211,8 @@ def _core_faults(core: CoreConfig, document: Table) -> list[str]:
             faults.append(f"dns_names[{index}]: {error}")
     if "dns_names" in document and not core.dns_names:
         faults.append("dns_names: must hold at least one name, the host of url among them")
-    repeated = sorted({name for name in core.plugins if core.plugins.count(name) > 1})
+    plugins = pins.names(core.plugins)
+    repeated = sorted({name for name in plugins if plugins.count(name) > 1})
     faults += [f'plugins: "{name}" is listed twice' for name in repeated]
     return faults + Claims().overridden(core.claims).faults("claims")
 

@@ -70,7 +70,15 @@ def _public_key(request: x509.CertificateSigningRequest) -> SubjectPublicKey:
         kind = type(key).__name__.removesuffix("PublicKey")
         raise MalformedRequest(f"certificate request key of type '{kind}' is not supported")
     # CertificationRequestInfo: version, subject, subjectPKInfo, attributes (RFC 2986 §4.1).
-    return SubjectPublicKey(der.children(request.tbs_certrequest_bytes)[2], key)
+    info = der.children(request.tbs_certrequest_bytes)[2]
+    if isinstance(key, ec.EllipticCurvePublicKey) and not _names_its_curve(info):
+        raise MalformedRequest("certificate request key must name its curve, not describe it (RFC 5480 §2.1.1)")
+    return SubjectPublicKey(info, key)
+
+
+def _names_its_curve(info: bytes) -> bool:
+    """Whether the parameters are an OID. pyca reads a known curve that is spelled out as well (CVE-2020-0601)."""
+    return der.children(der.children(info)[0])[1][0] == der.OID
 
 
 def _refuse_weak(public_key: SubjectPublicKey) -> None:

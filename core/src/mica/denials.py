@@ -37,5 +37,6 @@ class Telling:
                 reasons=error.reasons if isinstance(error, Refused) else (str(error),),
                 at=self._authority.now(),
                 request_id=request_id.get(),
+                evidence=grant.evidence if grant else {},
             )
         )

@@ -20,6 +20,8 @@ _UNITS = {
 }
 _PART = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h|d|w)"
 _DURATION = re.compile(rf"([+-]?)((?:{_PART})+)", re.ASCII)
+#: What ``parse_duration`` takes, as a regular expression of any dialect; at most 64 characters.
+PATTERN = r"^([+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w))+|0)$"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_LENGTH = 64
 

@@ -8,7 +8,7 @@ import asyncio
 import socket
 import ssl
 import zlib
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -48,7 +48,7 @@ class Answer:
     """Where it stands, after the redirects."""
     status: int
     headers: Mapping[str, str]
-    """Their names in lower case; of those that came twice, the last."""
+    """Their names in lower case; what came in several fields is one list (RFC 9110 §5.3)."""
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
@@ -105,12 +105,12 @@ class Egress:
         async def addresses(host: str, port: int) -> tuple[str, ...]:
             try:
                 found = await self.resolve(host, port)
-            except OSError as error:
+            except (OSError, ValueError) as error:  # the resolver's own codec for names raises UnicodeError
                 raise Unavailable(f"{to.url}: {host} cannot be resolved: {error}") from error
             return check_addresses(found, to, named)
 
         async with dialing.exchange(to, addresses, trust, self.network) as response:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            headers = _joined(response.headers)
             body = b""
             if response.status not in _REDIRECTS:
                 coding = headers.get("content-encoding", "identity").strip().lower()
@@ -119,11 +119,25 @@ class Egress:
 
 
 def _trust(roots: bytes | None) -> ssl.SSLContext:
-    """What a server's certificate is verified with."""
+    """What a server's certificate is verified with: the system's roots, where there are no others; raises Unavailable.
+
+    Without ``cadata`` the standard library takes the system's, and empty roots are not what it means by none.
+    """
+    if roots is not None and not roots.strip():
+        raise Unavailable("the roots cannot be read: there are none")
     try:
         return ssl.create_default_context(cadata=None if roots is None else roots.decode("ascii"))
     except (ssl.SSLError, ValueError) as error:
         raise Unavailable(f"the roots cannot be read: {error}") from error
+
+
+def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The fields by their names; what came twice is not half forgotten: ``no-store`` may be in the first."""
+    headers: dict[str, str] = {}
+    for octets, value in fields:
+        name, text = octets.decode("latin-1").lower(), value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
 
 
 async def _bounded(chunks: AsyncIterable[bytes], coding: str, url: str, most: int) -> bytes:

@@ -6,6 +6,7 @@ address, and nowhere else: not to the cloud's metadata, not to the neighbour's d
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -17,8 +18,21 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL = 2048
 #: IPv6 that carries an IPv4 address inside: mapped (RFC 4291 §2.5.5), Teredo (RFC 4380), 6to4 (RFC 3056).
 _CARRIERS = tuple(map(ipaddress.IPv6Network, ("::ffff:0:0/96", "::/96", "2001::/32", "2002::/16")))
+#: What some version of ``ipaddress`` takes for public, and is not everybody's: protocol assignments,
+#: a cloud's metadata among them (RFC 6890 §2.2.2), the anycast of 6to4 (RFC 7526), the host below an Azure machine,
+#: local NAT64 (RFC 8215), documentation (RFC 9637).
+_NOT_EVERYBODYS = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "64:ff9b:1::/48", "3fff::/20"),
+    )
+)
 #: What an IPv6-only network reaches IPv4 by (RFC 6052 §2.1): as good as the address in its last 32 bits.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+#: RFC 1034 §3.5, and the underscore that people use. What is longer makes a resolver fail, and not by an OSError.
+_HOST = re.compile(
+    r"(?=.{1,254}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +58,10 @@ _PORTS = {"https": 443, "http": 80}
 
 
 def destination(url: str) -> Destination:
-    """Where ``url`` leads; raises Unavailable when it is no absolute http or https URL in ASCII, or has a user."""
+    """Where ``url`` leads; raises Unavailable when it is no absolute http or https URL in ASCII, or has a user.
+
+    A host outside ASCII is written with A-labels (RFC 5890 §2.3.2.1): who reads it otherwise would go elsewhere.
+    """
     if len(url) > MAX_URL or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise Unavailable(f"{url[:200]!r} is not a URL")
     try:
@@ -56,9 +73,19 @@ def destination(url: str) -> Destination:
         raise Unavailable(f"{url!r}: must begin with https:// and name a host")
     if parts.username is not None or parts.password is not None:
         raise Unavailable(f"{parts.scheme}://…@{host}: a URL must not hold a user or a password")
+    if port == 0 or not _is_host(host):
+        raise Unavailable(f"{url!r}: names no host and port that one can connect to")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     port = port or _PORTS[parts.scheme]
     return Destination(url=url, scheme=parts.scheme, host=host.lower(), port=port, target=target)
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an address without a zone, or can be a name."""
+    try:
+        return "%" not in host and ipaddress.ip_address(host) is not None
+    except ValueError:
+        return ":" not in host and _HOST.fullmatch(host) is not None
 
 
 def check_scheme(to: Destination, named: Destination) -> None:
@@ -96,4 +123,6 @@ def is_public(address: Address) -> bool:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         if any(address in carrier for carrier in _CARRIERS) or address.is_site_local:
             return False
+    if any(address in network for network in _NOT_EVERYBODYS):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

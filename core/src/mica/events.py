@@ -1,6 +1,10 @@
-"""What listeners hear, after it is on record."""
+"""What listeners hear, after it is on record.
 
-from dataclasses import dataclass
+``subject`` and ``evidence`` are the grant's: whom its provisioner vouched for, and how that was proved; never a secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mica.grants import Operation
@@ -14,6 +18,8 @@ class Issued:
     issuance: Issuance
     at: datetime
     request_id: str
+    subject: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +29,8 @@ class Revoked:
     revocation: Revocation
     at: datetime
     request_id: str
+    subject: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,7 @@ class Denied:
     reasons: tuple[str, ...]
     at: datetime
     request_id: str
+    evidence: Mapping[str, str] = field(default_factory=dict)
 
 
 Event = Issued | Revoked | Denied

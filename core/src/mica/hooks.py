@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mica import hookspecs
+from mica import hookspecs, pins
+from mica.containment import contained
+from mica.custody import Custody
 from mica.deadlines import within
-from mica.errors import ConfigError
+from mica.errors import ConfigError, Unavailable
 from mica.events import Event
 from mica.grants import Grant
 from mica.pkix import TBSCertificate
@@ -47,8 +49,9 @@ class Implementation:
     arguments: tuple[str, ...]
 
     def __call__(self, facts: dict[str, Any]) -> Any:
-        """Its answer to ``facts``, of which it is given those that it names."""
-        return self.function(**{name: facts[name] for name in self.arguments})
+        """Its answer to ``facts``, of which it is given those that it names; raises nothing but an Exception."""
+        with contained:
+            return self.function(**{name: facts[name] for name in self.arguments})
 
 
 class Hooks:
@@ -105,7 +108,8 @@ class Hooks:
         for implementation in self._implementations[hook]:
             try:
                 offered = implementation({})
-                kinds = list(offered) if isinstance(offered, Iterable) else [offered]
+                with contained:
+                    kinds = list(offered) if isinstance(offered, Iterable) else [offered]
             except Exception as error:
                 raise ConfigError([f"plugin {implementation.plugin}: {hook} failed: {error!r}"]) from error
             for kind in kinds:
@@ -115,7 +119,8 @@ class Hooks:
         """What each plugin serves, with the plugin's name; raises ConfigError when one fails to say."""
         for implementation in self._implementations["routes"]:
             try:
-                routes = list(implementation({"services": services}))
+                with contained:
+                    routes = list(implementation({"services": services}))
             except ConfigError as error:
                 raise ConfigError(f"plugin {implementation.plugin}: {fault}" for fault in error.faults) from error
             except Exception as error:
@@ -123,7 +128,10 @@ class Hooks:
             yield from ((implementation.plugin, route) for route in routes)
 
     async def objections(self, request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> list[str]:
-        """Every plugin's reason to refuse the certificate. A plugin that fails in any way objects by that."""
+        """Every plugin's reason to refuse the certificate. A plugin that fails in any way objects by that.
+
+        Raises Unavailable where a plugin does: it cannot judge now.
+        """
         return await self._objections("refuse_x509", {"request": request, "tbs": tbs, "grant": grant})
 
     async def ssh_objections(self, request: SSHSignRequest | None, tbs: TBSSSHCertificate, grant: Grant) -> list[str]:
@@ -131,15 +139,21 @@ class Hooks:
         return await self._objections("refuse_ssh", {"request": request, "tbs": tbs, "grant": grant})
 
     async def _objections(self, hook: str, facts: dict[str, Any]) -> list[str]:
-        return [
-            objection
-            for implementation in self._implementations[hook]
-            if (objection := await self._objection(implementation, facts)) is not None
-        ]
+        if not self._implementations[hook]:
+            return []
+        objections, custody = [], Custody(*facts.values())
+        for implementation in self._implementations[hook]:
+            objections.append(await self._objection(implementation, facts))
+            if custody.restore():
+                _log.error("plugin %s changed what %s was given; refused", implementation.plugin, hook)
+                objections.append(f"policy {implementation.plugin} changed what it was given")
+        return [objection for objection in objections if objection is not None]
 
     async def _objection(self, implementation: Implementation, facts: dict[str, Any]) -> str | None:
         try:
             answer = await _answer(implementation, facts)
+        except Unavailable as error:
+            raise Unavailable(f"plugin {implementation.plugin}: {error}") from error
         except Exception:
             _log.exception("plugin %s failed in %s; refused", implementation.plugin, implementation.hook)
             return f"policy {implementation.plugin} failed"
@@ -150,11 +164,14 @@ class Hooks:
 
     async def notify(self, event: Event) -> None:
         """Every listener has been told of ``event``; what fails is logged."""
+        custody = Custody(event)
         for implementation in self._implementations["notify"]:
             try:
                 await _answer(implementation, {"event": event})
             except Exception:
                 _log.exception("plugin %s failed in notify", implementation.plugin)
+            if custody.restore():
+                _log.error("plugin %s changed the event that it was told", implementation.plugin)
 
 
 @functools.cache
@@ -164,16 +181,22 @@ def hook_names() -> frozenset[str]:
 
 
 def load(names: Iterable[str]) -> tuple[dict[str, object], list[str]]:
-    """The modules of the plugins with these entry-point names, and what prevented others from loading.
+    """The modules of the plugins that ``plugins`` names so, and what prevented others from loading.
 
-    No other entry point is imported.
+    No other entry point is imported, and none whose code is not what its pin says.
     """
     offers: dict[str, list[EntryPoint]] = {}
     for entry_point in entry_points(group=GROUP):
         offers.setdefault(entry_point.name, []).append(entry_point)
     modules: dict[str, object] = {}
-    faults = []
-    for name in names:
+    faults: list[str] = []
+    for text in names:
+        try:
+            wanted = pins.Wanted.parse(text)
+        except ConfigError as error:
+            faults += error.faults
+            continue
+        name = wanted.name
         found = offers.get(name, [])
         claimants = sorted({point.dist.name if point.dist else "?" for point in found})
         if not found:
@@ -183,7 +206,11 @@ def load(names: Iterable[str]) -> tuple[dict[str, object], list[str]]:
             faults.append(f'plugins: "{name}" is claimed by {" and ".join(claimants)}; uninstall one')
         else:
             try:
-                modules[name] = found[0].load()
+                pins.verify(wanted, found[0])
+                with contained:
+                    modules[name] = found[0].load()
+            except ConfigError as error:
+                faults += error.faults
             except Exception as error:
                 faults.append(f'plugins: "{name}" cannot be imported: {error!r}')
     return modules, faults

@@ -66,6 +66,7 @@ def routes(services: "Services") -> Iterable["Route"]:  # type: ignore[empty-bod
 
 
 # What a plugin thinks. Asked for every certificate; any answer but None, and any failure, is an objection.
+# One that cannot judge now raises mica.Unavailable: then nothing is issued, and the client may try again.
 
 
 @hookspec

@@ -14,6 +14,7 @@ from mica.authority import Authority
 from mica.authorization import authorize
 from mica.ceiling import Approval, Draft, check
 from mica.claims import Claims
+from mica.containment import contained
 from mica.csr import parse_csr
 from mica.deadlines import within
 from mica.denials import Telling
@@ -93,7 +94,7 @@ async def issue(authority: Authority, request: SignRequest, grant: Grant, claims
         tbs = compose(request, grant, permit, claims, issuer, now)
         draft = Draft(request=request, tbs=tbs, grant=grant, claims=claims, issuer=issuer, now=now)
         issued = await sign(await check(authority, draft), now)
-        await record(authority, issued, Commit(issuances=(issued.issuance,), spends=spends))
+        await record(authority, issued, Commit(issuances=(issued.issuance,), spends=spends), grant)
         return issued
 
 
@@ -155,17 +156,29 @@ async def sign(approval: Approval, now: datetime) -> IssuedX509:
     """The certificate, not yet on record; raises Unavailable."""
     issuer, tbs = approval.issuer, approval.tbs
     try:
-        der = tbs.assemble(await within(SIGNING_DEADLINE, issuer.signer.sign(approval.der)))
+        with contained:
+            der = tbs.assemble(await within(SIGNING_DEADLINE, issuer.signer.sign(approval.der)))
     except Exception as error:
         raise Unavailable(f"signers.{issuer.name}: the signer gave no valid signature: {error!r}") from error
     return IssuedX509(certificate=der, chain=issuer.chain_der, issuance=_issuance(approval, der, now))
 
 
-async def record(authority: Authority, issued: IssuedX509, commit: Commit) -> None:
+async def record(authority: Authority, issued: IssuedX509, commit: Commit, grant: Grant) -> None:
     """The certificate is durably on record with everything else in ``commit``; listeners will hear of it."""
     await authority.store.commit(commit)
-    issuance = issued.issuance
-    authority.listeners.tell(Issued(issuance=issuance, at=issuance.issued_at, request_id=issuance.request_id))
+    tell_issued(authority, issued.issuance, grant)
+
+
+def tell_issued(authority: Authority, issuance: Issuance, grant: Grant) -> None:
+    """Listeners will hear of the certificate, and of who it was that asked for it."""
+    event = Issued(
+        issuance=issuance,
+        at=issuance.issued_at,
+        request_id=issuance.request_id,
+        subject=grant.subject,
+        evidence=grant.evidence,
+    )
+    authority.listeners.tell(event)
 
 
 def _issuance(approval: Approval, der: bytes, now: datetime) -> Issuance:

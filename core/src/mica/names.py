@@ -54,6 +54,8 @@ def dns(text: str) -> x509.DNSName:
         lowered = _a_labels(lowered)
     if len(lowered) > _MAX_DNS_NAME or not _DNS_NAME.fullmatch(lowered):
         raise MalformedRequest(f"{text!r} is not a DNS name")
+    if _ip_address(lowered) is not None:  # clients would take it for one, past every rule on addresses
+        raise MalformedRequest(f"{text!r} is an IP address, not a DNS name")
     return x509.DNSName(lowered)
 
 
@@ -114,12 +116,13 @@ def text(name: x509.GeneralName) -> str:
 
 
 def ordered(names: Iterable[x509.GeneralName]) -> tuple[x509.GeneralName, ...]:
-    """``names`` without repetitions: DNS, IP, e-mail, URI, and within a kind in the order in which they came."""
+    """``names`` without repetitions: DNS, IP, e-mail, URI, then other kinds, and within a kind as they came."""
     unique = tuple(dict.fromkeys(names))
     if len(unique) < 2:
         return unique
-    kinds = list(KINDS)
-    return tuple(sorted(unique, key=lambda name: kinds.index(type(name))))
+    kinds = {kind: index for index, kind in enumerate(KINDS)}
+    # Other kinds are never issued; the ceiling says so to whoever asks for them.
+    return tuple(sorted(unique, key=lambda name: kinds.get(type(name), len(kinds))))
 
 
 def _ip_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

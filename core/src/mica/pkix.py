@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import cast
 
 from cryptography import x509
@@ -111,7 +112,7 @@ class TBSCertificate:
     @cached_property
     def found(self) -> Mapping[x509.ObjectIdentifier, x509.Extension[x509.ExtensionType]]:
         """The extensions that ``parsed`` has, by OID."""
-        return {extension.oid: extension for extension in self.parsed.extensions}
+        return MappingProxyType({extension.oid: extension for extension in self.parsed.extensions})
 
     @cached_property
     def names(self) -> tuple[x509.GeneralName, ...]:

@@ -1,13 +1,16 @@
 """The provisioners of an authority: who they are, under which claims, and whether they are ready."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mica.claims import Claims, ClaimsConfig
-from mica.errors import Unauthorized
+from mica.containment import contained
+from mica.deadlines import within
+from mica.errors import ConfigError, Unauthorized
 from mica.grants import Grant, Operation
 from mica.records import ProvisionerRef
 from mica.roles import Closeable, Provisioner, RenewalProvisioner, Startable, TokenProvisioner
@@ -30,6 +33,10 @@ class Entry:
     claims_config: ClaimsConfig
     reason: str = ""
     """Why it is not ready; empty when it is."""
+    name: str = field(init=False)
+    type: str = field(init=False)
+    operations: frozenset[Operation] = field(init=False)
+    """What the provisioner said when it was built. What it says later, it says too late."""
     tokens: TokenProvisioner | None = field(init=False)
     """The provisioner, where it vouches for the bearers of tokens. Found once: asking a Protocol is slow."""
     renewals: RenewalProvisioner | None = field(init=False)
@@ -37,16 +44,13 @@ class Entry:
 
     def __post_init__(self) -> None:
         provisioner = self.provisioner
+        self.name, self.type = provisioner.name, provisioner.type
+        declared = provisioner.operations
+        if not isinstance(declared, set | frozenset) or not all(isinstance(each, Operation) for each in declared):
+            raise ConfigError([f"its type {self.type} must declare operations: a frozenset of mica.Operation"])
+        self.operations = frozenset(declared)
         self.tokens = provisioner if isinstance(provisioner, TokenProvisioner) else None
         self.renewals = provisioner if isinstance(provisioner, RenewalProvisioner) else None
-
-    @property
-    def name(self) -> str:
-        return self.provisioner.name
-
-    @property
-    def type(self) -> str:
-        return self.provisioner.type
 
     @property
     def ready(self) -> bool:
@@ -55,12 +59,24 @@ class Entry:
 
     def describe(self) -> Mapping[str, Any]:
         """Its object in ``GET /provisioners``."""
-        description: dict[str, Any] = {"type": self.type, "name": self.name, **self.provisioner.describe()}
+        own = {"type": self.type, "name": self.name}
+        description: dict[str, Any] = own | self._described() | own
         if claims := self.claims_config.describe():
             description["claims"] = claims
         if self.reason:
             description |= {"state": "Uninitialized", "stateReason": self.reason}
         return description
+
+    def _described(self) -> dict[str, Any]:
+        """What the provisioner adds; nothing when that is no JSON, and the log says so."""
+        try:
+            with contained:
+                described = dict(self.provisioner.describe())
+                json.dumps(described)
+                return described
+        except Exception:
+            _log.exception("provisioner %s failed in describe", self.name)
+            return {}
 
     def require_ready(self) -> None:
         """It is ready; raises Unauthorized, which the client may know, when it is not."""
@@ -73,8 +89,8 @@ class Entry:
         if not isinstance(self.provisioner, Startable):
             return True
         try:
-            async with asyncio.timeout(DEADLINE):
-                await self.provisioner.start()
+            with contained:
+                await within(DEADLINE, self.provisioner.start())
         except Exception as error:
             self.reason = "it did not start in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
             _log.warning("provisioner %s is not ready: %s", self.name, self.reason)
@@ -114,7 +130,8 @@ class Registry:
         for entry in self.entries:
             if isinstance(entry.provisioner, Closeable):
                 try:
-                    await entry.provisioner.aclose()
+                    with contained:
+                        await within(DEADLINE, entry.provisioner.aclose())
                 except Exception:
                     _log.exception("provisioner %s failed to close", entry.name)
 
@@ -133,13 +150,13 @@ class Registry:
         return claimants[0]
 
 
-def matches(provisioner: Provisioner, operation: Operation, grant: object) -> bool:
+def matches(entry: Entry, operation: Operation, grant: object) -> bool:
     """Whether what came back is a grant of this provisioner for this operation."""
     return (
         isinstance(grant, Grant)
         and isinstance(grant.provisioner, ProvisionerRef)
-        and grant.provisioner.name == provisioner.name
-        and grant.provisioner.type == provisioner.type
+        and grant.provisioner.name == entry.name
+        and grant.provisioner.type == entry.type
         and grant.operation is operation
     )
 
@@ -163,7 +180,8 @@ def of_one_name(entries: Iterable[Entry]) -> list[str]:
 def _recognizes(entry: Entry, provisioner: TokenProvisioner, token: UnverifiedToken) -> bool:
     """A provisioner that fails to answer does not recognise the token, and the log says so."""
     try:
-        return provisioner.recognizes(token) is True
+        with contained:
+            return provisioner.recognizes(token) is True
     except Exception:
         _log.exception("provisioner %s failed in recognizes", entry.name)
         return False

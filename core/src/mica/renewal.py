@@ -106,7 +106,7 @@ async def _continue(authority: Authority, request: RenewRequest, grant: Grant, c
         issued = await sign(await check(authority, draft), now)
         old = issuer.id_of(request.certificate.serial_number)
         commit = Commit(issuances=(issued.issuance,), spends=spends, unless_revoked=(old,))
-        await record(authority, issued, commit)
+        await record(authority, issued, commit, grant)
         return issued
 
 

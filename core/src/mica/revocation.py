@@ -1,17 +1,35 @@
 """The line, for the end of a certificate: decode → authorize → record."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from mica.authority import Authority
 from mica.authorization import authorize
 from mica.denials import Telling
 from mica.errors import AlreadyRevoked, CertificateRevoked, Refused
 from mica.events import Revoked
-from mica.grants import Operation, Revoke, RevokeAny
+from mica.grants import Grant, Operation, Revoke, RevokeAny
 from mica.logs import request_id
 from mica.records import CertificateId, CertificateKind, Commit, ProvisionerRef, Revocation, SpentToken
 from mica.renewal import on_record
 from mica.requests import RevokeRequest, SSHRevokeRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Who ends a certificate: who vouched for them, as whom, and how that was proved."""
+
+    provisioner: ProvisionerRef
+    subject: str
+    evidence: Mapping[str, str]
+
+    @classmethod
+    def of(cls, grant: Grant) -> "Asker":
+        """Whoever holds the grant."""
+        return cls(provisioner=grant.provisioner, subject=grant.subject, evidence=grant.evidence)
 
 
 async def revoke_by_token(authority: Authority, request: RevokeRequest, token: str) -> None:
@@ -28,7 +46,7 @@ async def revoke_by_token(authority: Authority, request: RevokeRequest, token: s
             )
         async with authority.in_flight.hold(grant) as spends:
             ids = await _identify(authority, request.serial_number)
-            await record(authority, ids, request, grant.provisioner, spends)
+            await record(authority, ids, request, Asker.of(grant), spends)
 
 
 async def revoke_by_certificate(authority: Authority, request: RevokeRequest, certificate: x509.Certificate) -> None:
@@ -43,7 +61,9 @@ async def revoke_by_certificate(authority: Authority, request: RevokeRequest, ce
             issuance = await on_record(authority, certificate)
         except CertificateRevoked as error:
             raise already_revoked(request.serial_number) from error
-        await record(authority, (issuance.id,), request, issuance.provisioner, ())
+        held = {"certificate": certificate.fingerprint(hashes.SHA256()).hex()}
+        asker = Asker(provisioner=issuance.provisioner, subject=issuance.subject, evidence=held)
+        await record(authority, (issuance.id,), request, asker, ())
 
 
 async def _identify(authority: Authority, serial_number: int) -> tuple[CertificateId, ...]:
@@ -69,7 +89,7 @@ async def record(
     authority: Authority,
     ids: tuple[CertificateId, ...],
     request: RevokeRequest | SSHRevokeRequest,
-    provisioner: ProvisionerRef,
+    asker: Asker,
     spends: tuple[SpentToken, ...],
 ) -> None:
     """The certificates are on record as revoked, all of them, the token spent; raises AlreadyRevoked."""
@@ -79,7 +99,7 @@ async def record(
             revoked_at=authority.now(),
             reason_code=request.reason_code,
             reason=request.reason,
-            provisioner=provisioner,
+            provisioner=asker.provisioner,
             request_id=request_id.get(),
         )
         for id in ids
@@ -89,7 +109,14 @@ async def record(
     except AlreadyRevoked as error:
         raise already_revoked(request.serial_number) from error
     for each in revocations:
-        authority.listeners.tell(Revoked(revocation=each, at=each.revoked_at, request_id=each.request_id))
+        event = Revoked(
+            revocation=each,
+            at=each.revoked_at,
+            request_id=each.request_id,
+            subject=asker.subject,
+            evidence=asker.evidence,
+        )
+        authority.listeners.tell(event)
 
 
 def already_revoked(serial_number: int | None) -> AlreadyRevoked:

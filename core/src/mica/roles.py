@@ -37,7 +37,8 @@ class Context:
     random: Callable[[int], bytes]
     """That many octets from the system's secure source."""
     read: Callable[[Path], bytes]
-    """A file of the configuration, as it was when this generation was validated; raises ConfigError."""
+    """A file of the configuration at an absolute path, ``context.directory / path``, as it was when this generation was
+    validated; raises ConfigError."""
     http: Egress = field(default_factory=Egress)
     """The way out to other servers. Plugins open no connections of their own."""
 
@@ -61,6 +62,14 @@ class SignerContext(Context):
     """Issuer first, without the root."""
     blocking: bool = False
     """Whether the key's ``sign`` waits for something outside the process, as its backend says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionContext(Context):
+    """What a policy, a listener or a service is given besides."""
+
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    """What the tables of provisioners hold under the extension's name, by the provisioners' names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +102,19 @@ class Kind(Generic[Role_co]):
     name: str
     config: type[Any]
     build: Callable[[Any, Any], Role_co]
+    provisioners: type[Any] | None = None
+    """What the table of a provisioner may hold under the kind's name; only extensions have it."""
 
 
-def kind(name: str, config: type[Config], build: Callable[[Config, Ctx], Built]) -> Kind[Built]:
+def kind(
+    name: str, config: type[Config], build: Callable[[Config, Ctx], Built], *, provisioners: type[Any] | None = None
+) -> Kind[Built]:
     """A Kind whose constructor takes what its table is read into. The name is the plugin's, or ``plugin.kind``.
 
-    ``config`` is a frozen dataclass; the constructor does no I/O but ``context.read``.
+    ``config`` is a frozen dataclass; the constructor does no I/O but ``context.read``. An extension may have settings
+    at each provisioner too: ``provisioners`` is their dataclass, and ``ExtensionContext.tables`` has them.
     """
-    return Kind(name, config, build)
+    return Kind(name, config, build, provisioners)
 
 
 @runtime_checkable

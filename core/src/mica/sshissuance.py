@@ -9,12 +9,12 @@ from mica import principals, sshoptions, sshsignatures, sshvalidity
 from mica.authority import Authority
 from mica.authorization import authorize
 from mica.claims import Claims
+from mica.containment import contained
 from mica.deadlines import within
 from mica.denials import Telling
 from mica.errors import MalformedRequest, Refused, Unauthorized, Unavailable, Unsupported
-from mica.events import Issued
 from mica.grants import AddUser, Exactly, Grant, Operation, SignSSH, SignSSHAsRequested
-from mica.issuance import SIGNING_DEADLINE
+from mica.issuance import SIGNING_DEADLINE, tell_issued
 from mica.logs import request_id
 from mica.records import CertificateId, Commit, Issuance, ProvisionerRef
 from mica.registry import Entry
@@ -84,7 +84,7 @@ async def issue(
             draft = SSHDraft(request=asked, tbs=tbs, grant=grant, permit=permitted, claims=claims, ssh=ssh, now=now)
             blob = await sign(await check(authority, draft))
             issued.append(issuance_of(tbs, blob, grant.provisioner, now))
-        await record(authority, Commit(issuances=tuple(issued), spends=spends))
+        await record(authority, Commit(issuances=tuple(issued), spends=spends), grant)
     main, *rest = issued
     return IssuedSSH(certificate=main.certificate, issuance=main, add_user=rest[0].certificate if rest else None)
 
@@ -168,7 +168,8 @@ async def sign(approval: SSHApproval) -> bytes:
     """The certificate's blob, not yet on record; raises Unavailable."""
     cert_type, key = approval.tbs.cert_type, approval.tbs.signature_key
     try:
-        signature = await within(SIGNING_DEADLINE, approval.ssh.signer.sign(approval.wire, cert_type))
+        with contained:
+            signature = await within(SIGNING_DEADLINE, approval.ssh.signer.sign(approval.wire, cert_type))
         if Signature.decode(signature).algorithm != algorithm_of(key):
             raise MalformedSSH("signature", f"must be by {algorithm_of(key)}")
         # With which key a signer signs, only a signature shows.
@@ -201,8 +202,8 @@ def issuance_of(
     )
 
 
-async def record(authority: Authority, commit: Commit) -> None:
+async def record(authority: Authority, commit: Commit, grant: Grant) -> None:
     """The certificates are durably on record with everything else in ``commit``; listeners will hear of them."""
     await authority.store.commit(commit)
     for each in commit.issuances:
-        authority.listeners.tell(Issued(issuance=each, at=each.issued_at, request_id=each.request_id))
+        tell_issued(authority, each, grant)

@@ -149,7 +149,7 @@ async def _continue(
         blob = await sign(await check_renewal(authority, draft))
         # As in X.509, the record names who vouched for the host, not who took the token.
         issued = issuance_of(tbs, blob, issuance.provisioner, now, replaces=issuance.id)
-        await record(authority, Commit(issuances=(issued,), spends=spends, unless_revoked=(issuance.id,)))
+        await record(authority, Commit(issuances=(issued,), spends=spends, unless_revoked=(issuance.id,)), grant)
     return IssuedSSH(certificate=blob, issuance=issued)
 
 

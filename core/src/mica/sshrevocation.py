@@ -8,9 +8,9 @@ from mica.authorization import authorize
 from mica.denials import Telling
 from mica.errors import AlreadyRevoked, CertificateRevoked, Conflict, MalformedRequest, NotFound, Refused
 from mica.grants import Grant, Operation, Revoke, RevokeAny, RevokeHeld, RevokeKeyId
-from mica.records import CertificateId, CertificateKind, Issuance, ProvisionerRef, Query, SpentToken, Status
+from mica.records import CertificateId, CertificateKind, Issuance, Query, SpentToken, Status
 from mica.requests import SSHRevokeRequest
-from mica.revocation import already_revoked, record
+from mica.revocation import Asker, already_revoked, record
 from mica.sshcert import CertType
 from mica.sshissuance import ssh_issuer
 from mica.sshissuers import SSHIssuer, id_of
@@ -33,10 +33,10 @@ async def revoke_ssh(authority: Authority, request: SSHRevokeRequest, token: str
         _require_permitted(request, grant)
         async with authority.in_flight.hold(grant) as spends:
             if request.key_id is not None:
-                await _end_key_id(authority, ssh, request, request.key_id, grant.provisioner, spends)
+                await _end_key_id(authority, ssh, request, request.key_id, Asker.of(grant), spends)
             else:
                 ids = await _identify(authority, ssh, request, grant)
-                await record(authority, ids, request, grant.provisioner, spends)
+                await record(authority, ids, request, Asker.of(grant), spends)
 
 
 def _require_permitted(request: SSHRevokeRequest, grant: Grant) -> None:
@@ -90,7 +90,7 @@ async def _end_key_id(
     ssh: SSHIssuer,
     request: SSHRevokeRequest,
     key_id: str,
-    provisioner: ProvisionerRef,
+    asker: Asker,
     spends: tuple[SpentToken, ...],
 ) -> None:
     """No certificate of the key id is good any more; raises NotFound when none was, Conflict when there are ever more.
@@ -105,7 +105,7 @@ async def _end_key_id(
         if not ids:
             raise NotFound(f"no certificate with the key id {key_id[:200]!r} is on record and still good")
         try:
-            await record(authority, ids, request, provisioner, () if is_recorded else spends)
+            await record(authority, ids, request, asker, () if is_recorded else spends)
             is_recorded = True
         except AlreadyRevoked:
             continue  # one of them has been revoked meanwhile, by another request

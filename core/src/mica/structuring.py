@@ -1,6 +1,8 @@
 """Tables become dataclasses: no coercion, no extra members, every mistake reported with its path."""
 
 import dataclasses
+import json
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +17,9 @@ from mica.durations import format_go, parse_duration
 from mica.errors import ConfigError, MalformedRequest
 
 T = TypeVar("T")
+
+#: How a fault begins that a dataclass finds in itself and that has a place below: ``dns[0]: …``.
+_PLACE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*|\[\d+\])*: ")
 
 
 def structure(config: type[T], table: object, where: str) -> T:
@@ -72,6 +77,7 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(expected, _exactly(expected, noun))
     converter.register_structure_hook(timedelta, _duration)
     converter.register_structure_hook(Path, _path)
+    converter.register_structure_hook_func(_is_literal, _literal)
     converter.register_structure_hook_func(_is_array, _array)
     converter.register_structure_hook_func(_is_mapping, _mapping)
     converter.register_structure_hook_func(_is_object, lambda value, _: value)
@@ -104,6 +110,18 @@ def _is_optional(target: Any) -> bool:
 def _optional(value: object, target: Any) -> Any:
     (member,) = (arg for arg in typing.get_args(target) if arg is not type(None))
     return None if value is None else _CONVERTER.structure(value, member)
+
+
+def _is_literal(target: Any) -> bool:
+    return typing.get_origin(target) is typing.Literal
+
+
+def _literal(value: object, target: Any) -> Any:
+    known = typing.get_args(target)
+    if not any(type(value) is type(one) and value == one for one in known):
+        shown = f'"{value}"' if isinstance(value, str) else _kind_of(value)
+        raise ValueError(f"must be one of {', '.join(json.dumps(one) for one in known)}, not {shown}")
+    return value
 
 
 def _is_array(target: Any) -> bool:
@@ -152,7 +170,7 @@ def _faults(error: BaseException, where: str) -> list[str]:
     if isinstance(error, KeyError):
         return [f"{where}: is missing"]
     if isinstance(error, ConfigError):
-        return [f"{where}: {fault}" for fault in error.faults]
+        return [where + (f".{fault}" if _PLACE.match(fault) else f": {fault}") for fault in error.faults]
     return [f"{where}: {error}"]
 
 

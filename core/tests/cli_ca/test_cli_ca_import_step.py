@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -356,7 +357,6 @@ def test_nothing_of_what_is_left_behind_is_left_unsaid(here: Import) -> None:
         crl={"enabled": True},
         templates={"ssh": {}, "data": {"a": 1}},
         vex={"new": 1},
-        authority__policy={"x509": {"allow": {"dns": ["*.example"]}}},
         authority__template={"organization": "Old"},
         authority__disableIssuedAtCheck=True,
     )
@@ -364,14 +364,13 @@ def test_nothing_of_what_is_left_behind_is_left_unsaid(here: Import) -> None:
     outcomes = {name: item["outcome"] for name, item in items.items()}
     gone = (
         "insecureAddress", "ssh", "monitoring", "metricsAddress", "crl", "templates", "templates/", "vex", "logger",
-        "tls", "authority.policy", "authority.template", "authority.disableIssuedAtCheck",
+        "tls", "authority.template", "authority.disableIssuedAtCheck",
     )  # fmt: skip
     assert {outcomes[name] for name in gone} == {"no counterpart yet"}
     assert outcomes["db (badgerv2): revocations"] == "to do"
     assert "names no key that signs" in items["ssh"]["detail"]
     told = here.run("--force").err
     assert all(f"  {name}: " in told for name in items)
-    assert "warning: authority.policy does not hold here" in told
     assert "warning: certificates that the old CA had revoked can be renewed" in told
 
 
@@ -379,8 +378,8 @@ def test_a_type_without_a_plugin_is_kept_as_a_comment_without_its_secrets(here: 
     here.old.config["authority"]["provisioners"] += [
         {"type": "ACME", "name": "acme", "challenges": ["http-01"], "requireEAB": True},
         {"type": "SCEP", "name": "scep", "challenge": "canary-1", "decrypterKeyPassword": "canary-2"},
-        {"type": "OIDC", "name": "google", "clientID": "id", "clientSecret": "canary-3"},
-        {"type": "X5C", "name": "x5c\u202e\n[store]", "roots": step_folder.b64_pem(here.old.root.certificate)},
+        {"type": "GCP", "name": "google", "projectIDs": ["id"], "clientSecret": "canary-3"},
+        {"type": "Nebula", "name": "x\u202e\n[store]", "roots": step_folder.b64_pem(here.old.root.certificate)},
     ]
     here.old.change(password="canary-4")
     step_folder.write(
@@ -393,6 +392,80 @@ def test_a_type_without_a_plugin_is_kept_as_a_comment_without_its_secrets(here: 
     assert not [canary for canary in range(1, 5) if f"canary-{canary}" in here.toml + ran.out + ran.err]
     here.machine.write("ca-password", "canary-4")
     assert here.check().count("✔ Provisioner: ") == 1
+
+
+OIDC = {
+    "type": "OIDC", "name": "google", "clientID": "id", "clientSecret": "canary", "tenantID": "8d2c",
+    "configurationEndpoint": "https://accounts.example/.well-known/openid-configuration",
+    "admins": ["ops", "root@harbour.example"], "domains": ["Harbour.example"], "groups": ["staff"],
+    "listenAddress": ":10000", "scopes": ["openid", "email"], "authParams": ["hd=harbour.example"],
+}  # fmt: skip
+
+
+def test_an_oidc_provisioner_is_taken_over_with_everything_that_clients_and_the_old_ca_read(here: Import) -> None:
+    claims = {"maxTLSCertDuration": "12h", "defaultTLSCertDuration": "8h", "enableSSHCA": True}
+    here.old.config["authority"]["provisioners"].append(
+        {**OIDC, "claims": claims, "vex": 1, "options": {"x509": {"template": '{"subject": "x"}'}}}
+    )
+    here.old.change()
+    items = here.items()
+    (table,) = [table for table in tomllib.loads(here.toml)["provisioners"] if table["name"] == "google"]
+    assert table == {
+        "type": "oidc", "name": "google", "client_id": "id", "client_secret": "canary", "tenant_id": "8d2c",
+        "configuration_endpoint": OIDC["configurationEndpoint"], "admins": OIDC["admins"], "domains": OIDC["domains"],
+        "groups": ["staff"], "listen_address": ":10000", "scopes": ["openid", "email"],
+        "auth_params": ["hd=harbour.example"],
+        "claims": {"max_tls_cert_duration": "12h", "default_tls_cert_duration": "8h", "enable_ssh_ca": True},
+    }  # fmt: skip
+    assert "domains, groups" in items['authority.provisioners[1] "google" (OIDC)']["detail"]
+    for told in ("vex", "options.x509"):
+        assert items[f"authority.provisioners[1].{told}"]["outcome"] == "no counterpart yet"
+    assert "✔ Provisioner: google (OIDC)" in here.check()
+
+
+@pytest.mark.parametrize(
+    ("members", "rule"),
+    [
+        ({"domains": [""]}, "domains[0]: "),
+        ({"domains": [None]}, "domains: must be an array without null"),
+        ({"groups": [None]}, "groups: must be an array without null"),
+        ({"groups": ["", "staff"]}, "groups: "),
+        ({"domains": "harbour.example"}, "domains: must be an array"),
+        ({"configurationEndpoint": "accounts.example"}, "configuration_endpoint: must be a URL"),
+        ({"clientID": None}, "client_id: is missing"),
+    ],
+    ids=str,
+)
+def test_an_oidc_provisioner_that_could_let_in_more_than_before_is_left_to_its_operator(
+    here: Import, members: dict[str, Any], rule: str
+) -> None:
+    here.old.config["authority"]["provisioners"].append({**OIDC, **members})
+    here.old.change()
+    ran = here.run("--json")
+    item = {item["item"]: item for item in json.loads(ran.out)["items"]}['authority.provisioners[1] "google" (OIDC)']
+    assert item["outcome"] == "to do"
+    assert item["detail"].startswith(rule)
+    assert [table["name"] for table in tomllib.loads(here.toml)["provisioners"]] == ["ops"]
+    assert "canary" not in here.toml + ran.out + ran.err
+
+
+def test_an_x5c_provisioner_brings_its_roots_along(here: Import) -> None:
+    roots = [make_ca(name).certificate for name in ("One", "Two")]
+    pem = b"of the edge\n" + b"".join(root.public_bytes(Encoding.PEM) for root in roots)
+    here.old.config["authority"]["provisioners"] += [
+        {"type": "X5C", "name": "edge", "roots": base64.b64encode(pem).decode(), "claims": {"disableRenewal": True}},
+        {"type": "x5c", "name": "broken", "roots": base64.b64encode(b"nonsense").decode()},
+        {"type": "X5C", "name": "rootless"},
+    ]
+    here.old.change()
+    items = here.items()
+    (table,) = tomllib.loads(here.toml)["provisioners"][1:]
+    assert x509.load_pem_x509_certificates(table.pop("roots_pem").encode()) == roots
+    assert table == {"type": "x5c", "name": "edge", "claims": {"disable_renewal": True}}
+    for place, (name, type_) in enumerate((("broken", "x5c"), ("rootless", "X5C")), 2):
+        item = items[f'authority.provisioners[{place}] "{name}" ({type_})']
+        assert (item["outcome"], item["detail"]) == ("to do", "roots: must be base64 of certificates in PEM")
+    assert "✔ Provisioner: edge (X5C)" in here.check()
 
 
 def test_a_type_whose_plugin_is_installed_gets_its_table(here: Import, tmp_path: Path) -> None:

@@ -154,6 +154,15 @@ def test_the_public_key_is_not_overwritten_by_its_own_certificate(client: Machin
     assert "would take the place of mine.pub" in refused(client, *arguments, code=2)
 
 
+@pytest.mark.parametrize("taken", ["edge", "edge.pub", "edge-cert.pub"])
+@pytest.mark.parametrize("flag", ["--x5c-cert", "--x5c-key", "--x5c-chain"])
+def test_no_file_that_vouches_is_overwritten(client: Machine, taken: str, flag: str) -> None:
+    named = {"--x5c-cert": "other.crt", "--x5c-key": "other.key", "--x5c-chain": "other.pem"} | {flag: taken}
+    client.path(taken).write_text("the only copy")
+    arguments = ("--force", *PLAIN, *NOBODY, *(part for pair in named.items() for part in pair))
+    assert f"{taken} would take the place of {taken}" in refused(client, "alice", "edge", *arguments, code=2)
+
+
 def test_a_ca_that_cannot_be_reached_or_refuses_leaves_no_key_behind(served_ca: SSHCA, client: Machine) -> None:
     assert "127.0.0.1:1" in refused(client, "alice", "id", *PLAIN, *NOBODY, code=3)
     said = refused(client, "alice", "id", *PLAIN, "--not-after", "8760h", code=4)

@@ -1,57 +1,22 @@
 """``mica oauth`` as its users meet it: a process, a program for a browser, a terminal."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pexpect
 import pytest
+from core.tests.oauth.conftest import Run, flags, write_account
 
 from mica.cli.oauth.command import oauth
-from mica.testing.commands import Commands
 from mica.testing.signins import CLIENT_ID, SignInProvider
 
 MICA = str(Path(sys.executable).with_name("mica"))
-Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def environment(provider: SignInProvider, tmp_path: Path) -> dict[str, str]:
-    """A display, and a browser that is a script; it tells what it was called with."""
-    browser = tmp_path / "browser"
-    browser.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/opened\necho noise\necho noise >&2\n'
-        f'exec curl -sL --cacert {provider.root} "$1"\n'
-    )
-    browser.chmod(0o755)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MICA", "SSH_", "WAYLAND"))}
-    return clean | {"DISPLAY": ":99", "BROWSER": str(browser), "MICAPATH": str(tmp_path / "home")}
-
-
-@pytest.fixture
-def mica(commands: Commands, environment: dict[str, str], tmp_path: Path) -> Run:
-    def run(*arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
-        return commands.run(arguments, folder=tmp_path, environment=environment | more)
-
-    return run
-
-
-def flags(provider: SignInProvider) -> tuple[str, ...]:
-    return ("--provider", provider.url, "--client-id", CLIENT_ID, "--oidc-root", str(provider.root))
 
 
 def claims(provider: SignInProvider, token: str) -> Any:
@@ -151,16 +116,24 @@ def test_a_code_is_typed_elsewhere_while_the_terminal_waits(
     assert claims(provider, token.group())
 
 
-def test_ctrl_c_ends_the_wait_at_once(provider: SignInProvider, environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "awaited"),
+    [((), "https://localhost.*\r\n"), (("--console",), "enter this code:\r\n")],
+    ids=["here", "code"],
+)
+def test_ctrl_c_ends_the_wait_at_once(
+    provider: SignInProvider, environment: dict[str, str], tmp_path: Path, how: tuple[str, ...], awaited: str
+) -> None:
+    provider.waits_for_code = True
     terminal = pexpect.spawn(
         MICA,
-        ["oauth", *flags(provider), "--bare"],
+        ["oauth", *flags(provider), "--bare", *how],
         env=environment | {"MICA_OPEN_BROWSER": "0"},
         cwd=str(tmp_path),
         encoding="utf-8",
         timeout=20,
     )
-    terminal.expect("https://localhost.*\r\n")
+    terminal.expect(awaited)
     terminal.sendintr()
     terminal.expect("error: cancelled")
     terminal.expect(pexpect.EOF)
@@ -226,13 +199,16 @@ def test_a_module_in_the_folder_is_no_browser(mica: Run, provider: SignInProvide
     assert not (tmp_path / "planted").exists()
 
 
-def test_its_examples_run(mica: Run, provider: SignInProvider) -> None:
+def test_its_examples_run(mica: Run, provider: SignInProvider, tmp_path: Path) -> None:
     lines = [line.strip() for line in (oauth.epilog or "").splitlines() if line.strip().startswith("$ ")]
-    assert len(lines) == 2
+    assert len(lines) == 4
     for line in lines:
         arguments = shlex.split(
             line.replace("https://id.example", provider.url).replace("-id mica", f"-id {CLIENT_ID}")
         )
+        if "--account" in arguments:  # the provider that signs people in knows no accounts
+            write_account(tmp_path / "account.json", provider)
+            provider.raw["/token"] = (200, b'{"access_token": "for-the-account", "token_type": "Bearer"}')
         done = mica(*arguments[2:], "--oidc-root", str(provider.root))
         assert done.returncode == 0, done.stderr
         assert done.stdout

@@ -11,7 +11,8 @@ import pytest
 
 from mica.client.oauth import NotSignedIn
 from mica.client.oauth.callback import Callback
-from mica.client.oauth.listener import Address, Listener, listening
+from mica.client.oauth.landing import Address, Landing
+from mica.client.oauth.listener import Listener, listening
 
 Curl = Callable[..., "subprocess.CompletedProcess[str]"]
 ISSUER = "https://id.example"
@@ -32,7 +33,7 @@ class Waiting:
 
 @pytest.fixture
 def waiting() -> Iterator[Waiting]:
-    with listening(Address.parse("")) as listener:
+    with listening(Landing.parse("")) as listener:
         callback = Callback(hosts=listener.hosts, state="s3cret", issuer=ISSUER, names_itself=False)
         listener.serve(callback)
         yield Waiting(listener.redirect_uri, listener, callback)
@@ -122,7 +123,7 @@ def test_another_providers_answer_is_refused(waiting: Waiting, curl: Curl) -> No
 
 
 def test_a_provider_that_says_its_name_always_must_say_it(curl: Curl) -> None:
-    with listening(Address.parse("")) as listener:
+    with listening(Landing.parse("")) as listener:
         callback = Callback(hosts=listener.hosts, state="s", issuer=ISSUER, names_itself=True)
         listener.serve(callback)
         curl(f"{listener.redirect_uri}/?state=s&code=x")
@@ -158,7 +159,9 @@ def test_strangers_leave_no_trace_on_the_terminal(
 
 def test_the_time_is_limited_and_what_came_instead_is_told(waiting: Waiting, curl: Curl) -> None:
     curl(f"{waiting.url}/?state=other&code=x")
-    with pytest.raises(NotSignedIn, match=r"nobody signed in within 0\.005 minutes; 1 requests came that were no"):
+    with pytest.raises(
+        NotSignedIn, match=r"nobody signed in within 0\.005 minutes; requests that were no answer to this sign-in: 1"
+    ):
         waiting.callback.wait(0.3)
 
 
@@ -184,7 +187,7 @@ def test_many_answers_at_once_are_one(waiting: Waiting, curl: Curl) -> None:
     ],
 )  # fmt: skip
 def test_a_listen_address_is_the_providers_redirect_uri(text: str, uri: str) -> None:
-    with listening(Address.parse(text)) as listener:
+    with listening(Landing.parse(text)) as listener:
         assert listener.redirect_uri.startswith(uri)
         assert not listener.redirect_uri.endswith((":0", "/"))
 
@@ -201,7 +204,7 @@ def test_whatever_is_not_this_machine_alone_is_not_listened_at(text: str) -> Non
 
 def test_an_address_that_another_has_is_told(waiting: Waiting) -> None:
     address, expected = Address.parse(f":{waiting.port}"), f"127.0.0.1:{waiting.port}: cannot be listened at"
-    with pytest.raises(NotSignedIn, match=expected), listening(address):
+    with pytest.raises(NotSignedIn, match=expected), listening(Landing(address=address)):
         pytest.fail("two listen at one address")
 
 

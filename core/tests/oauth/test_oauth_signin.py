@@ -64,7 +64,12 @@ def test_no_two_attempts_share_state_nonce_or_challenge(provider: SignInProvider
 def test_the_url_is_told_as_well_as_opened(provider: SignInProvider, somebody: Somebody) -> None:
     opened: list[str] = []
     browse = somebody.browse
-    somebody.browse = lambda url: (opened.append(url), browse(url))
+
+    def browsed(url: str) -> None:
+        opened.append(url)
+        browse(url)
+
+    somebody.browse = browsed
     identity_token(provider.url, REGISTRATION, somebody)
     assert opened[0] in somebody.read[0].split()
     assert parse_qs(urlsplit(opened[0]).query)["client_id"] == [CLIENT_ID]
@@ -129,7 +134,9 @@ def test_a_browser_that_comes_back_with_another_state_is_not_the_one(
 ) -> None:
     provider.answer = {"state": "forged"}
     found = discover(provider.url, web(provider))
-    with pytest.raises(NotSignedIn, match="nobody signed in within .* minutes; 1 requests came"):
+    with pytest.raises(
+        NotSignedIn, match="nobody signed in within .* minutes; requests that were no answer to this sign-in: 1"
+    ):
         sign_in(found, REGISTRATION, web(provider), somebody, patience=2)
 
 

@@ -1,14 +1,13 @@
-"""The file key backend keeps the contract, and reads what openssl and ssh-keygen write."""
+"""The file key backend reads what openssl and ssh-keygen write, takes paths literally, and says what is wrong."""
 
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from mica import ConfigError, KeyContext, KeyCreator, keyfiles
-from mica.testing.keys import PASSWORD, KeyCreatorContract, make_key_context, spki
+from mica import ConfigError, KeyCreator, keyfiles
+from mica.testing.keys import PASSWORD, make_key_context, spki
 from mica_filekeys import register_key_backends
 from mica_filekeys.backend import FileKeys, FileKeysConfig
 
@@ -21,21 +20,6 @@ def put(path: Path, data: bytes, mode: int = 0o600) -> Path:
     path.write_bytes(data)
     path.chmod(mode)
     return path
-
-
-class TestFileKeys(KeyCreatorContract):
-    def build(self, context: KeyContext) -> FileKeys:
-        (kind,) = register_key_backends()
-        backend = kind.build(kind.config(), context)
-        assert isinstance(backend, FileKeys)
-        return backend
-
-    def install(self, directory: Path, key: ec.EllipticCurvePrivateKey, password: bytes) -> str:
-        put(directory / "key", keyfiles.dump_private_key(key, password))
-        return "file:key"
-
-    def vacancy(self) -> str:
-        return "file:none"
 
 
 @pytest.fixture
@@ -102,22 +86,6 @@ def test_without_a_password_nothing_is_created(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "new").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match="exists already"):
-        build(tmp_path).create("file:new", "EC-P256")
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_the_umask_neither_widens_nor_narrows_the_mode(tmp_path: Path) -> None:
-    before = os.umask(0o277)
-    try:
-        build(tmp_path).create("file:new", "EC-P256")
-    finally:
-        os.umask(before)
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o600
-
-
 @pytest.mark.parametrize("place", ["missing/new", "file/new"])
 def test_a_folder_that_cannot_be_written_is_one_clear_fault(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -135,5 +103,8 @@ def test_a_full_disk_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_fills_the_role(tmp_path: Path) -> None:
-    assert isinstance(build(tmp_path), KeyCreator)
+def test_it_is_offered_and_fills_the_role(tmp_path: Path) -> None:
+    (kind,) = register_key_backends()
+    backend = kind.build(kind.config(), make_key_context(tmp_path))
+    assert isinstance(backend, FileKeys)
+    assert isinstance(backend, KeyCreator)

@@ -131,6 +131,19 @@ def test_a_login_puts_it_into_the_agent(user: User) -> None:
     assert len(user.provider.requests("/authorize")) == 1  # the second time it was there
 
 
+def test_whoever_signed_in_as_somebody_else_is_told_how_to_sign_in_anew(user: User) -> None:
+    user.provider.claims = {"email": "bob@harbour.example"}
+    with ssh_agent() as agent:
+        refused = user.run("ssh", "login", "alice@harbour.example", **agent.environment)
+        assert refused.returncode == 4, refused.stderr
+        assert b"bob@harbour.example signed in, which the next command uses; --no-cache is to sign in" in refused.stderr
+        user.provider.claims = {}
+        assert user.run("ssh", "login", "alice@harbour.example", **agent.environment).returncode == 4
+        done = user.run("ssh", "login", "alice@harbour.example", "--no-cache", **agent.environment)
+        assert done.returncode == 0, done.stderr
+    assert len(user.provider.requests("/authorize")) == 2
+
+
 def test_a_csr_is_signed_for_whoever_signed_in(user: User) -> None:
     subprocess.run(
         ["openssl", "req", "-new", *NEW_KEY, "-out", "c.csr", "-subj", "/CN=alice@harbour.example"],
@@ -187,6 +200,7 @@ class Bare:
 
     key_file: Path | None = None
     certificate_file: Path | None = None
+    chain_files: tuple[Path, ...] = ()
 
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
@@ -230,7 +244,8 @@ def test_a_desk_without_anybody_is_told_of() -> None:
 @pytest.mark.parametrize(
     "entry",
     [{"clientID": ""}, {"clientID": 7}, {"configurationEndpoint": None}, {"scopes": "openid"}, {"authParams": [1]},
-     {"listenAddress": 7}, {"tenantID": ["t"]}, {"clientSecret": {"a": 1}}],
+     {"authParams": ["hd"]}, {"authParams": ["=x"]}, {"listenAddress": 7}, {"tenantID": ["t"]},
+     {"clientSecret": {"a": 1}}],
 )  # fmt: skip
 def test_a_list_that_says_too_little_is_told_of_before_anybody_is_asked(entry: dict[str, Any]) -> None:
     with pytest.raises(KeyProblem, match=next(iter(entry))):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from mica import Egress, Operation, Unauthorized, Unavailable, jwk
+from mica import ConfigError, Egress, Operation, Unauthorized, Unavailable, UnverifiedToken, jwk
 from mica.client.jws import encode
 from mica.testing.contexts import Clock, make_context
 from mica.testing.makers import ABSENT
@@ -81,6 +81,8 @@ async def is_granted(provisioner: OIDCProvisioner, raw: str) -> bool:
         b'{"issuer": "ISSUER", "jwks_uri": "https://10.0.0.1/keys"}',
         b'{"issuer": "ISSUER", "jwks_uri": "https://[::1]/keys"}',
         b'{"issuer": "ISSUER", "jwks_uri": ["JWKS"]}',
+        b'{"issuer": "ISSUER", "jwks_uri": "https://keys..example/keys"}',
+        b'{"issuer": "ISSUER", "jwks_uri": "https://localhost:0/keys"}',
         b"<html>",
         b"[" * 50_000,
     ],
@@ -231,6 +233,40 @@ async def test_a_provider_that_comes_up_late_is_found(provider: OpenIDProvider, 
     await provisioner.aclose()
 
 
+async def test_while_a_provider_is_down_the_tokens_of_another_are_not_claimed_for_it(
+    provider: OpenIDProvider, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    with openid_provider(tmp_path / "other") as other:
+        down, up = build(other, clock), await started(provider, clock)
+        own, foreign = (UnverifiedToken.parse(each.maker(clock()).good()) for each in (other, provider))
+        assert (down.recognizes(own), down.recognizes(foreign)) == (True, False)
+        assert (up.recognizes(own), up.recognizes(foreign)) == (False, True)
+        tenant = build(other, clock, tenant_id="8d2c")
+        assert tenant.recognizes(UnverifiedToken.parse(other.maker(clock(), iss=f"{other.issuer}/8d2c/v2.0").good()))
+        assert not tenant.recognizes(UnverifiedToken.parse(other.maker(clock(), iss="https://[").good()))
+
+
+async def test_a_log_line_about_keys_names_where_they_were_asked_for(
+    provider: OpenIDProvider, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    provisioner = await started(provider, clock)
+    provider.server.replies[KEYS] = Reply(body=b'{"keys": []}')
+    clock.advance(LONGEST)
+    assert await is_granted(provisioner, provider.maker(clock()).good())
+    (line,) = caplog.messages
+    assert f"{provider.issuer}{KEYS}: the JWK Set has no key" in line
+
+
+@pytest.mark.parametrize("contents", [b"", b"\n", b"nonsense"], ids=["nothing", "a line", "nonsense"])
+def test_roots_that_are_none_are_a_mistake_and_not_the_systems(
+    provider: OpenIDProvider, clock: Clock, tmp_path: Path, contents: bytes
+) -> None:
+    (tmp_path / "roots.pem").write_bytes(contents)
+    with pytest.raises(ConfigError, match="roots: .*must hold certificates in PEM"):
+        build(provider, clock, roots=tmp_path / "roots.pem")
+
+
 P256, RSA = ec.generate_private_key(ec.SECP256R1()), rsa.generate_private_key(65537, 2048)
 WEAK = rsa.generate_private_key(65537, 1024)
 EC = {**jwk.public_members(P256.public_key()), "kid": "k"}
@@ -242,7 +278,8 @@ EC = {**jwk.public_members(P256.public_key()), "kid": "k"}
         {**EC, "use": "enc"}, {**EC, "key_ops": ["encrypt"]}, {**EC, "key_ops": "verify"}, {**EC, "alg": "ES384"},
         {**EC, "alg": "HS256"}, {**EC, "alg": "none"}, {**EC, "alg": ["ES256"]}, {**EC, "crv": "P-384"},
         {**EC, "crv": "secp256k1"}, {**EC, "crv": []}, {**EC, "x": EC["y"]}, {**EC, "x": 1}, {**EC, "x": "é"},
-        {**EC, "kty": "RSA"}, {**EC, "kty": []}, {**EC, "kid": 1}, {**EC, "d": "AAAA"}, {"kty": "EC"}, {}, 1, None, [],
+        {**EC, "kty": "RSA"}, {**EC, "kty": []}, {**EC, "kid": 1}, {**EC, "kid": "a\nb"},
+        {**EC, "kid": "k" * 256}, {**EC, "d": "AAAA"}, {"kty": "EC"}, {}, 1, None, [],
         {**jwk.public_members(WEAK.public_key()), "kid": "k"},
         {"kty": "RSA", "kid": "k", "n": jwk.public_members(RSA.public_key())["n"], "e": "Aw"},
         {"kty": "RSA", "kid": "k", "n": "", "e": ""}, {"kty": "RSA", "kid": "k", "n": "_" * 400_000, "e": "AQAB"},
@@ -252,7 +289,7 @@ EC = {**jwk.public_members(P256.public_key()), "kid": "k"}
 def test_a_key_that_is_not_for_signatures_or_not_good_is_passed_over(member: object) -> None:
     good = {**jwk.public_members(RSA.public_key()), "kid": "good"}
     assert list(KeySet.parse({"keys": [member, good]}).keys) == ["good"]
-    with pytest.raises(Unavailable, match="no key"):
+    with pytest.raises(ValueError, match="no key"):
         KeySet.parse({"keys": [member]})
 
 
@@ -285,6 +322,8 @@ async def test_keys_of_one_name_are_each_tried(provider: OpenIDProvider, clock: 
         ({"cache-control": "Max-Age=3600, must-revalidate", "age": "600"}, timedelta(minutes=50)),
         ({"cache-control": "max-age=60", "age": "3600"}, timedelta()),
         ({"cache-control": "max-age=60", "age": "nonsense"}, timedelta(minutes=1)),
+        ({"cache-control": "max-age=3600", "age": "600, 5"}, timedelta(minutes=50)),
+        ({"cache-control": "no-store, max-age=60"}, timedelta()),
         ({"cache-control": "s-maxage=60"}, USUAL),
         ({"cache-control": "no-store"}, timedelta()),
         ({"cache-control": "no-cache, max-age=600"}, timedelta()),

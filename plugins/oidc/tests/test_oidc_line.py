@@ -14,7 +14,6 @@ from mica.authority import Authority
 from mica.errors import AlreadyRevoked, Refused
 from mica.issuance import sign_token
 from mica.keyfiles import generate
-from mica.records import Query
 from mica.requests import RevokeRequest, SignRequest, SSHRevokeRequest, SSHSignRequest
 from mica.revocation import revoke_by_token
 from mica.sshcert import CertType, SSHCertificate
@@ -154,17 +153,6 @@ async def test_an_administrator_revokes_any_certificate_and_a_user_none(
     another = await sign_ssh_token(authority, order(), token(provider, ca))
     await revoke_ssh(authority, SSHRevokeRequest(key_id="Ann.B@harbour.example"), token(provider, ca, **ADMIN))
     assert await authority.store.revocation(another.issuance.id) is not None
-
-
-async def test_a_refused_order_leaves_the_token_for_a_better_one(
-    provider: OpenIDProvider, ca: TestCA, authority: Authority
-) -> None:
-    raw = token(provider, ca)
-    with pytest.raises(Refused):
-        await sign_ssh_token(authority, order(principals=("root",)), raw)
-    assert await sign_ssh_token(authority, order(), raw)
-    page = await authority.store.search(Query(now=ca.clock()))
-    assert [row.issuance.provisioner.name for row in page.rows].count("corp") == 1
 
 
 async def test_while_the_provider_is_down_the_provisioner_is_listed_and_refuses(

@@ -1,31 +1,22 @@
-"""The SSH signer keeps the contract, ssh-keygen believes its signatures, and every fault of its keys is named."""
+"""ssh-keygen believes the SSH signer, which lists further keys, and names every fault of its keys."""
 
-import asyncio
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-from mica import CertType, ConfigError, SSHSignerContext, Startable, Unavailable
+from mica import CertType, ConfigError, Unavailable
 from mica.keyfiles import generate
 from mica.sshkeys import KeyLine
 from mica.testing.keygen import KEY_OPTIONS, SECURITY_KEYS, Keygen, blob_of
-from mica.testing.sshsigners import SSHSignerContract, assemble, make_ssh_signer_context, make_ssh_tbs
+from mica.testing.remotekeys import RemoteKey
+from mica.testing.sshsigners import assemble, make_ssh_signer_context, make_ssh_tbs
 from mica_sshsigner import register_ssh_signers
 from mica_sshsigner.signer import SSHKeySigner, SSHSignerSettings
-
-
-class TestSSHKeySigner(SSHSignerContract):
-    def build(self, context: SSHSignerContext) -> SSHKeySigner:
-        (kind,) = register_ssh_signers()
-        signer = kind.build(kind.config(), context)
-        assert isinstance(signer, SSHKeySigner)
-        return signer
 
 
 def settings(*, user: tuple[str, ...] = (), host: tuple[str, ...] = ()) -> SSHSignerSettings:
@@ -150,77 +141,22 @@ def test_a_key_that_no_ca_may_have_is_refused(make: Callable[[], Any], fault: st
         SSHKeySigner(SSHSignerSettings(), make_ssh_signer_context({CertType.USER: make()}))
 
 
-class RemoteKey(ed25519.Ed25519PrivateKey):
-    """A key of a backend that waits for another machine: it subclasses pyca's ABC and forwards ``sign``."""
-
-    def __init__(self) -> None:
-        self.key = ed25519.Ed25519PrivateKey.generate()
-        self._public_key = self.key.public_key()
-        self.threads: set[int] = set()
-        self.signed: list[bytes] = []
-
-    def sign(self, data: Any) -> bytes:
-        self.threads.add(threading.get_ident())
-        self.signed.append(bytes(data))
-        time.sleep(0.05)
-        return self.key.sign(data)
-
-    def public_key(self) -> ed25519.Ed25519PublicKey:
-        return self._public_key
-
-    def private_bytes(self, *arguments: Any) -> bytes:
-        raise PermissionError("this key does not leave its machine")
-
-    def private_bytes_raw(self) -> bytes:
-        raise PermissionError("this key does not leave its machine")
-
-    def __copy__(self) -> "RemoteKey":
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "RemoteKey":
-        return self
-
-
-def remote(*, blocking: bool) -> tuple[SSHKeySigner, RemoteKey]:
-    key = RemoteKey()
-    return SSHKeySigner(SSHSignerSettings(), make_ssh_signer_context({CertType.USER: key}, blocking=blocking)), key
-
-
-async def test_a_key_that_blocks_is_asked_in_a_thread_while_the_loop_goes_on() -> None:
-    signer, key = remote(blocking=True)
-    beats = 0
-
-    async def beat() -> None:
-        nonlocal beats
-        while True:
-            await asyncio.sleep(0.005)
-            beats += 1
-
-    heart = asyncio.create_task(beat())
-    (await assemble(signer, make_ssh_tbs(signer))).check_signature()
-    heart.cancel()
-    assert beats >= 2
-    assert threading.get_ident() not in key.threads
-
-
 async def test_a_key_in_the_process_is_asked_on_the_loop() -> None:
-    signer, key = remote(blocking=False)
+    key = RemoteKey()
+    signer = SSHKeySigner(SSHSignerSettings(), make_ssh_signer_context({CertType.USER: key}))
     await signer.sign(b"octets", CertType.USER)
     assert key.threads == {threading.get_ident()}
 
 
-async def test_a_key_whose_signatures_do_not_verify_keeps_it_from_starting() -> None:
-    signer, key = remote(blocking=False)
-    assert isinstance(signer, Startable)
+async def test_a_key_whose_signatures_do_not_verify_is_named_with_its_fingerprint() -> None:
+    key = RemoteKey()
+    signer = SSHKeySigner(SSHSignerSettings(), make_ssh_signer_context({CertType.USER: key}))
     await signer.start()
-    key.key = ed25519.Ed25519PrivateKey.generate()
+    key.broken = True
     with pytest.raises(Unavailable, match=r"^user_key \(SHA256:\S+\) makes signatures that do not verify$"):
         await signer.start()
 
 
-async def test_the_probe_can_never_be_a_certificate() -> None:
-    signer, key = remote(blocking=False)
-    await signer.start()
-    (probe,) = key.signed
-    # What SSH signs begins with a string: its length, in four octets, and as many octets.
-    assert int.from_bytes(probe[:4], "big") > len(probe)
+def test_it_is_offered_under_its_name() -> None:
+    (kind,) = register_ssh_signers()
+    assert (kind.config, kind.build) == (SSHSignerSettings, SSHKeySigner)

@@ -4,12 +4,10 @@ import asyncio
 import fcntl
 import os
 import re
-import resource
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import mica_storage_sqlite.writer
 from mica import Query, Unavailable
 from mica.testing.contexts import Clock, make_context
 from mica.testing.records import NOW, make_issuance, make_order
+from mica.testing.store_faults import small_disk
 from mica.testing.store_place import is_whole
 from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 
@@ -39,54 +38,15 @@ async def opened(directory: Path) -> AsyncIterator[SQLiteStore]:
         await store.aclose()
 
 
-@contextmanager
-def file_size_limit(octets: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-async def test_a_full_disk_refuses_and_then_works_again(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    async with opened(small_disk) as store:
-        kept = make_order()
-        await store.commit(kept)
-        ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - 20_000))
-        lost = make_order(issuances=(make_issuance(certificate=bytes(100_000)),))
-        with pytest.raises(Unavailable, match=r"mica\.db .*: .*(disk|space)"):
-            await store.commit(lost)
-        with pytest.raises(Unavailable, match="almost full: free some space"):
-            await store.probe()
-        assert await is_whole(store, kept)
-        assert not await is_whole(store, lost)
-        ballast.unlink()
-        await store.commit(lost)
-        assert await is_whole(store, lost)
-
-
-async def test_a_file_that_may_not_grow_refuses_and_then_works_again(tmp_path: Path) -> None:
-    async with opened(tmp_path) as store:
-        orders = [make_order(issuances=(make_issuance(certificate=bytes(20_000)),)) for _ in range(5)]
-        await store.commit(orders[0])
-        with file_size_limit((tmp_path / "mica.db-wal").stat().st_size + 10_000):
-            answers = await asyncio.gather(*map(store.commit, orders[1:]), return_exceptions=True)
-        assert [type(answer) for answer in answers] == [Unavailable] * 4
-        assert not any([await is_whole(store, order) for order in orders[1:]])
-        await asyncio.gather(*map(store.commit, orders[1:]))
-        assert all([await is_whole(store, order) for order in orders])
+async def test_a_full_disk_is_named_and_the_remedy(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as place:
+        async with opened(place) as store:
+            await store.commit(make_order())
+            (place / "ballast").write_bytes(bytes(shutil.disk_usage(place).free - 20_000))
+            with pytest.raises(Unavailable, match=r"mica\.db .*: .*(disk|space)"):
+                await store.commit(make_order(issuances=(make_issuance(certificate=bytes(100_000)),)))
+            with pytest.raises(Unavailable, match="almost full: free some space"):
+                await store.probe()
 
 
 async def test_a_locked_database_refuses_and_then_works_again(tmp_path: Path) -> None:

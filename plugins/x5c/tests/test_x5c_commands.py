@@ -230,6 +230,18 @@ def test_what_the_ca_would_not_believe_makes_no_token(mica: Run, service: Servic
         assert b"Traceback" not in done.stderr
 
 
+def test_a_certificate_with_a_key_of_an_unknown_kind_is_named(mica: Run, service: Service, tmp_path: Path) -> None:
+    flags = [*hold(tmp_path), *reach(service)]
+    certificate = x509.load_pem_x509_certificate((tmp_path / "edge.crt").read_bytes())
+    p256, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030163")
+    (tmp_path / "edge.crt").write_bytes(
+        certificate.public_bytes(serialization.Encoding.DER).replace(p256, unknown),
+    )
+    done = mica("ca", "token", "svc.example", *flags)
+    assert (done.returncode, done.stdout) == (5, b"")
+    assert b"edge.crt: does not hold a certificate" in done.stderr
+
+
 def test_a_token_by_another_library_serves_once(service: Service) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     der = (one.public_bytes(serialization.Encoding.DER) for one in (COMPANY.leaf(key), COMPANY.issuer))
@@ -248,6 +260,23 @@ def test_a_token_by_another_library_serves_once(service: Service) -> None:
     ):
         body["ott"] = jwt.encode(wrong, key, "ES256", header)
         assert ask(service, "POST", "/sign", body).status == 401
+
+
+@pytest.mark.parametrize(("language", "program"), [("sh", ("sh", "-e")), ("python", (sys.executable,))])
+def test_the_recipes_of_the_page_make_tokens_that_serve(
+    service: Service, tmp_path: Path, language: str, program: tuple[str, ...]
+) -> None:
+    hold(tmp_path)
+    (tmp_path / "issuer.crt").write_bytes(COMPANY.issuer.public_bytes(PEM))
+    page = (Path(__file__).parents[3] / "docs/x5c.md").read_text()
+    recipe = page.partition(f"```{language}\n")[2].partition("```")[0].replace("https://ca.example", service.ca.url)
+    done = subprocess.run(program, input=recipe, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    body = {"csr": csr_pem("svc.example"), "ott": done.stdout.strip()}
+    assert ask(service, "POST", "/sign", body).status == 201
+    header, payload, signature = body["ott"].split(".")
+    swapped = signature[:10] + ("B" if signature[10] == "A" else "A") + signature[11:]
+    assert ask(service, "POST", "/sign", {**body, "ott": f"{header}.{payload}.{swapped}"}).status == 401
 
 
 def test_the_subject_alternative_names_are_no_common_names(service: Service) -> None:
@@ -283,6 +312,59 @@ def test_a_token_is_made_where_nothing_is_known_of_the_ca(mica: Run, service: Se
     assert done.returncode == 0, done.stderr
     body = {"csr": csr_pem("svc.example"), "ott": done.stdout.decode().strip()}
     assert ask(service, "POST", "/sign", body).status == 201
+
+
+def test_only_a_renewal_may_ask_that_the_chain_is_not_checked(mica: Run, service: Service, tmp_path: Path) -> None:
+    flags = [*hold(tmp_path, life=timedelta(seconds=-1)), *reach(service), "--x5c-insecure"]
+    done = mica("ca", "token", "--renew", *flags)
+    assert done.returncode == 0, done.stderr
+    header = jwt.get_unverified_header(done.stdout.decode().strip())
+    assert header["x5cInsecure"]
+    assert "x5c" not in header
+    for other in (["svc.example"], ["--revoke", "4711"], ["--ssh", "ann@harbour.example"]):
+        done = mica("ca", "token", *other, *flags)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"'--x5c-insecure' requires the flags '--renew'" in done.stderr
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_offline_the_certificate_that_vouches_does_as_well(mica: Run, tmp_path: Path, kind: str) -> None:
+    ca = founded(tmp_path / "ca")
+    (tmp_path / "own").mkdir()
+    flags = hold(tmp_path, KEYS[kind], password=b"correct horse")
+    (tmp_path / "password").write_text("correct horse\n")
+    offline = ["--offline", "--ca-config", str(ca.directory / "ca.toml")]
+    own = ["--provisioner-password-file", "password"]
+    done = mica("ca", "certificate", "svc.example", "svc.crt", "svc.key", *flags, *own, *offline)
+    assert done.returncode == 0, done.stderr
+    issued = x509.load_pem_x509_certificate((tmp_path / "svc.crt").read_bytes())
+    vouching = x509.load_pem_x509_certificate((tmp_path / "edge.crt").read_bytes())
+    assert issued.not_valid_after_utc == vouching.not_valid_after_utc
+    done = mica("ca", "certificate", "a", "a.crt", "a.key", "--not-after", "3h", *flags, *own, *offline)
+    assert done.returncode != 0
+    assert b"after the expiration of the provisioning credential" in done.stderr
+    (tmp_path / "svc.csr").write_text(csr_pem("svc.example"))
+    done = mica("ca", "sign", "svc.csr", "signed.crt", *flags, *own, *offline)
+    assert done.returncode == 0, done.stderr
+    plain = ["--no-password", "--insecure", "--no-agent"]
+    done = mica("ssh", "certificate", "ann@harbour.example", "ann", *plain, *flags, *own, *offline)
+    assert done.returncode == 0, done.stderr
+    certificate = serialization.load_ssh_public_identity((tmp_path / "ann-cert.pub").read_bytes())
+    assert isinstance(certificate, serialization.SSHCertificate)
+    assert certificate.valid_before == int(vouching.not_valid_after_utc.timestamp())
+    done = mica("ca", "token", "svc.example", *flags, "--key-password-file", "password", *offline)
+    assert done.returncode == 0, done.stderr
+    assert jwt.get_unverified_header(done.stdout.decode().strip())["x5c"]
+
+
+def test_offline_what_the_ca_does_not_believe_is_refused(mica: Run, tmp_path: Path) -> None:
+    ca = founded(tmp_path / "ca")
+    flags = hold(tmp_path, life=timedelta(seconds=-1))
+    offline = ["--offline", "--ca-config", str(ca.directory / "ca.toml")]
+    done = mica("ca", "certificate", "svc.example", "svc.crt", "svc.key", *flags, *offline)
+    assert done.returncode != 0
+    assert b"has expired on" in done.stderr
+    assert not (tmp_path / "svc.crt").exists()
 
 
 def test_the_provisioner_is_added_with_its_roots(mica: Run, tmp_path: Path) -> None:

@@ -33,6 +33,9 @@ from mica.cli.paths import mica_path
 if TYPE_CHECKING:
     from mica import recognition
     from mica.cli import truststore
+    from mica.cli.ca import record
+    from mica.cli.ca.configuration import ca_config, read_settings
+    from mica.cli.ca.extensions import read_extension
     from mica.cli.keys import PrivateKey, create_key, is_key_uri, key_pem, new_key, read_key
     from mica.cli.mistakes import mistaken
     from mica.cli.times import rfc3339, span
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 _LATER = {
     "PrivateKey": "mica.cli.keys",
+    "ca_config": "mica.cli.ca.configuration",
     "create_key": "mica.cli.keys",
     "is_key_uri": "mica.cli.keys",
     "classify": "mica.names",
@@ -52,8 +56,11 @@ _LATER = {
     "mistaken": "mica.cli.mistakes",
     "new_key": "mica.cli.keys",
     "ordered": "mica.names",
+    "read_extension": "mica.cli.ca.extensions",
     "read_key": "mica.cli.keys",
+    "read_settings": "mica.cli.ca.configuration",
     "recognition": "mica.recognition",
+    "record": "mica.cli.ca.record",
     "rfc3339": "mica.cli.times",
     "span": "mica.cli.times",
     "truststore": "mica.cli.truststore",
@@ -73,6 +80,7 @@ __all__ = [
     "ask_password",
     "ask_text",
     "ask_yes_no",
+    "ca_config",
     "chosen",
     "classify",
     "constrained_names",
@@ -92,9 +100,12 @@ __all__ = [
     "printable",
     "product",
     "progress",
+    "read_extension",
     "read_input",
     "read_key",
+    "read_settings",
     "recognition",
+    "record",
     "report",
     "rfc3339",
     "say",

@@ -51,8 +51,11 @@ class TestCA:
         claims: Mapping[str, Any] | None = None,
         more: str = "",
         ssh: bool = False,
+        url: str = "",
     ) -> "TestCA":
         """A CA at ``https://localhost:<port>`` with the provisioner ``admin``; ``more`` is added to its ``ca.toml``.
+
+        With ``url``, its tokens name that one; it listens at the port all the same.
 
         With ``ssh`` it is what ``mica ca init --ssh`` makes: ``admin`` may order for SSH, and there is ``sshpop``.
         """
@@ -69,7 +72,7 @@ class TestCA:
             _write_key(directory / ssh_key.path, ssh_key.key)
             (directory / ssh_key.public_path).write_bytes(ssh_key.line)
         provisioner_key = ec.generate_private_key(ec.SECP256R1())
-        url = f"https://localhost:{port}"
+        url = url or f"https://localhost:{port}"
         configuration = foundation.configuration(
             url=url,
             address=f"127.0.0.1:{port}",

@@ -30,8 +30,10 @@ def make_context(clock: Clock, directory: Path = Path("/nonexistent"), http: Egr
     """The outside of an authority at ``URL``, whose files are those in ``directory``; ``http`` is its way out."""
 
     def read(path: Path) -> bytes:
+        if not path.is_absolute():  # the folder in which the server happens to run is not the configuration's
+            raise ConfigError([f"{path}: must be absolute; read context.directory / path"])
         try:
-            return (directory / path).read_bytes()
+            return path.read_bytes()
         except OSError as error:
             raise ConfigError([f"{path}: {error.strerror}"]) from error
 

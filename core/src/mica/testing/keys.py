@@ -2,108 +2,38 @@
 
 class TestFileKeys(KeyCreatorContract):
     def build(self, context): return FileKeys(FileKeysConfig(), context)
-    def install(self, directory, key, password): …; return "file:key"
+    def install(self, directory, key, password): …; return "file:key"  # written by pyca or openssl
     def vacancy(self): return "file:none"
 """
 
+import logging
+import os
+import shutil
 import stat
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mica.errors import ConfigError
-from mica.files import Files
-from mica.roles import Context, KeyBackend, KeyContext, KeyCreator
-from mica.testing.contexts import Clock, make_context
+from mica.keyrules import check_public_key
+from mica.roles import KeyBackend, KeyCreator
+from mica.testing.key_finding import (
+    PASSWORD,
+    KeyBackendContract,
+    SomePrivateKey,
+    assert_clear,
+    at_once,
+    kept_in,
+    make_key_context,
+    spki,
+)
+from mica.testing.secrecy import shows
+from mica.testing.store_faults import file_size_limit
 
-#: A password that must appear in nothing that a backend writes.
-PASSWORD = b"canary-7f3a correct horse"
-
-
-def make_key_context(directory: Path, password: bytes | None = PASSWORD) -> KeyContext:
-    """What a key backend is given, by an authority whose files are those in ``directory``."""
-    context = make_context(Clock(), directory)
-    outside = {f.name: getattr(context, f.name) for f in fields(Context)}
-    return KeyContext(**outside, read_secret=Files().read_secret, password=password)
-
-
-class KeyBackendContract:
-    """A key backend finds the key that its URI names, or says what to do, and gives no secret away."""
-
-    def build(self, context: KeyContext) -> KeyBackend:
-        """The backend under test."""
-        raise NotImplementedError
-
-    def install(self, directory: Path, key: ec.EllipticCurvePrivateKey, password: bytes) -> str:
-        """``key`` is where the backend finds it, and ``password`` opens it; its URI."""
-        raise NotImplementedError
-
-    def vacancy(self) -> str:
-        """A URI at which there is no key."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def key(self) -> ec.EllipticCurvePrivateKey:
-        return ec.generate_private_key(ec.SECP256R1())
-
-    @pytest.fixture
-    def uri(self, key: ec.EllipticCurvePrivateKey, tmp_path: Path) -> str:
-        return self.install(tmp_path, key, PASSWORD)
-
-    @pytest.fixture
-    def backend(self, tmp_path: Path) -> KeyBackend:
-        return self.build(make_key_context(tmp_path))
-
-    def test_its_scheme_is_in_lower_case_and_begins_its_uris(self, backend: KeyBackend, uri: str) -> None:
-        assert backend.scheme == backend.scheme.lower()
-        assert uri.startswith(f"{backend.scheme}:")
-        assert isinstance(backend.blocking, bool)
-
-    def test_the_key_that_it_finds_signs(self, backend: KeyBackend, uri: str, key: ec.EllipticCurvePrivateKey) -> None:
-        found = backend.load(uri)
-        assert isinstance(found, ec.EllipticCurvePrivateKey)
-        key.public_key().verify(found.sign(b"octets", ec.ECDSA(hashes.SHA256())), b"octets", ec.ECDSA(hashes.SHA256()))
-
-    def test_the_key_says_its_public_key(self, backend: KeyBackend, uri: str, key: ec.EllipticCurvePrivateKey) -> None:
-        assert spki(backend.load(uri)) == spki(key)
-
-    @pytest.mark.parametrize("password", [b"canary-wrong", b"", None, PASSWORD + b"x", PASSWORD.upper()])
-    def test_a_wrong_password_is_one_clear_fault_without_secrets(
-        self, tmp_path: Path, uri: str, password: bytes | None
-    ) -> None:
-        backend = self.build(make_key_context(tmp_path, password))
-        with pytest.raises(ConfigError) as caught:
-            backend.load(uri)
-        _assert_clear(caught.value, uri)
-
-    def test_where_there_is_no_key_the_fault_names_the_uri(self, backend: KeyBackend) -> None:
-        with pytest.raises(ConfigError) as caught:
-            backend.load(self.vacancy())
-        _assert_clear(caught.value, self.vacancy())
-
-    @pytest.mark.parametrize(
-        "rest", ["", "\x00", "a\x00b", "a\nb", "//", "x" * 5000, "/", ".", "\udcff", "?", "//host/x"]
-    )
-    def test_a_uri_that_names_no_key_is_a_fault(self, backend: KeyBackend, rest: str) -> None:
-        with pytest.raises(ConfigError):
-            backend.load(f"{backend.scheme}:{rest}")
-
-    @pytest.mark.parametrize("uri", ["", ":", "nobody:key", "key", "://"])
-    def test_a_uri_of_another_scheme_is_a_fault(self, backend: KeyBackend, uri: str) -> None:
-        with pytest.raises(ConfigError):
-            backend.load(uri)
-
-    def test_nothing_that_it_shows_of_itself_is_secret(self, tmp_path: Path, uri: str) -> None:
-        context = make_key_context(tmp_path)
-        backend = self.build(context)
-        key = backend.load(uri)
-        for shown in (repr(context), repr(backend), str(backend), repr(key)):
-            assert "canary" not in shown
+__all__ = ["PASSWORD", "KeyBackendContract", "KeyCreatorContract", "SomePrivateKey", "make_key_context", "spki"]
 
 
 class KeyCreatorContract(KeyBackendContract):
@@ -149,8 +79,68 @@ class KeyCreatorContract(KeyBackendContract):
     ) -> None:
         with pytest.raises(ConfigError) as caught:
             creator.create(uri, "EC-P256")
-        _assert_clear(caught.value, uri)
+        assert_clear(caught.value, uri)
         assert spki(creator.load(uri)) == spki(key)
+
+    def test_new_keys_are_strong_and_unlike_each_other(self, creator: KeyCreator, tmp_path: Path) -> None:
+        made = [creator.create(self.vacancy(), "RSA-2048")]
+        _clear(tmp_path)
+        made.append(creator.create(self.vacancy(), "RSA-2048"))
+        assert [check_public_key(key.public_key()) for key in made] == [[], []]
+        assert spki(made[0]) != spki(made[1])
+
+    @pytest.mark.parametrize("umask", [0o000, 0o277, 0o777])
+    def test_the_umask_neither_widens_nor_narrows_the_mode(
+        self, creator: KeyCreator, tmp_path: Path, umask: int
+    ) -> None:
+        before = os.umask(umask)
+        try:
+            creator.create(self.vacancy(), "EC-P256")
+        finally:
+            os.umask(before)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()} <= {0o600}
+
+    def test_a_dangling_link_is_not_followed(self, creator: KeyCreator, tmp_path: Path) -> None:
+        creator.create(self.vacancy(), "EC-P256")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        for number, path in enumerate(kept_in(tmp_path)):
+            path.unlink()
+            path.symlink_to(elsewhere / str(number))
+        with pytest.raises(ConfigError) as caught:
+            creator.create(self.vacancy(), "EC-P256")
+        assert_clear(caught.value, self.vacancy())
+        assert list(elsewhere.iterdir()) == []
+
+    def test_what_the_system_does_not_write_leaves_nothing_behind(self, creator: KeyCreator, tmp_path: Path) -> None:
+        creator.create(self.vacancy(), "EC-P256")
+        kept_in(tmp_path)
+        _clear(tmp_path)
+        with file_size_limit(64), pytest.raises(ConfigError) as caught:
+            creator.create(self.vacancy(), "EC-P256")
+        assert_clear(caught.value, self.vacancy())
+        assert list(tmp_path.rglob("*")) == []
+        creator.create(self.vacancy(), "EC-P256")
+
+    def test_of_many_who_make_a_key_in_one_place_one_does(self, creator: KeyCreator) -> None:
+        made: list[bytes] = []
+
+        def make(_: int) -> None:
+            try:
+                made.append(spki(creator.create(self.vacancy(), "EC-P256")))
+            except ConfigError as error:
+                assert_clear(error, self.vacancy())
+
+        at_once(make, 8)
+        assert made == [spki(creator.load(self.vacancy()))]
+
+    def test_a_new_key_is_shown_and_logged_nowhere(self, creator: KeyCreator, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG):
+            made = creator.create(self.vacancy(), "EC-P256")
+            assert isinstance(made, ec.EllipticCurvePrivateKey)
+        for shown in (repr(made), repr(creator), caplog.text):
+            assert "canary" not in shown
+            assert not shows(shown, made)
 
     @pytest.mark.parametrize("algorithm", ["", "RSA-1024", "EC-P224", "ec-p256", "DSA", "Ed448", "RSA", "\x00"])
     def test_an_unknown_kind_of_key_is_a_fault_and_leaves_nothing(
@@ -158,13 +148,16 @@ class KeyCreatorContract(KeyBackendContract):
     ) -> None:
         with pytest.raises(ConfigError) as caught:
             creator.create(self.vacancy(), algorithm)
-        _assert_clear(caught.value, self.vacancy())
+        assert_clear(caught.value, self.vacancy())
         assert list(tmp_path.rglob("*")) == []
 
 
-def spki(key: CertificateIssuerPrivateKeyTypes) -> bytes:
-    """The public key, in an encoding that can be compared."""
-    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _clear(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _kind_of(key: CertificateIssuerPrivateKeyTypes) -> object:
@@ -176,13 +169,3 @@ def _kind_of(key: CertificateIssuerPrivateKeyTypes) -> object:
         )
         return key.key_size
     return next(kind for kind in (ed25519.Ed25519PrivateKey,) if isinstance(key, kind))
-
-
-def _assert_clear(error: ConfigError, uri: str) -> None:
-    """One line for each fault; the URI is named, and nothing secret, here or in what led to it."""
-    assert error.faults
-    assert all(uri in fault and "\n" not in fault for fault in error.faults)
-    cause: BaseException | None = error
-    while cause is not None:
-        assert "canary" not in str(cause)
-        cause = cause.__cause__ or cause.__context__

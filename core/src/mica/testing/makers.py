@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -75,10 +76,15 @@ class Maker:
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             key = ec.generate_private_key(self.key.curve)
         elif isinstance(self.key, rsa.RSAPrivateKey):
-            key = rsa.generate_private_key(65537, self.key.key_size)
+            key = _another_rsa_key(self.key.key_size)
         else:
             key = ed25519.Ed25519PrivateKey.generate()
         return Maker(key=key, header=self.header, payload=self.payload, now=self.now)
+
+
+@cache  # to find one takes longer than all else that is done with it
+def _another_rsa_key(size: int) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, size)
 
 
 def _over(good: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from mica.grants import OneTime, Operation, Renew
 from mica.records import CertificateId, CertificateKind, Issuance, ProvisionerRef
@@ -37,7 +38,7 @@ class RenewalProvisionerContract:
     def clock(self) -> Clock:
         return Clock()
 
-    @pytest.fixture
+    @pytest_asyncio.fixture
     async def renewing(self, clock: Clock, tmp_path: Path) -> RenewalProvisioner:
         provisioner = self.build(make_context(clock, tmp_path))
         if isinstance(provisioner, Startable):

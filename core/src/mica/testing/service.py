@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http.client import HTTPSConnection
 from pathlib import Path
 
+from mica.config import parse, split_address
 from mica.testing.ca import TestCA
 
 #: How long a service may take to start, in seconds.
@@ -57,8 +58,9 @@ def served(
     Raises RuntimeError with the log when it does not start.
     """
     log = ca.directory / "serve.log"
-    port = int(ca.url.rpartition(":")[2])
-    command = [sys.executable, "-m", "mica.cli", "ca", "serve", str(ca.directory / "ca.toml")]
+    path = ca.directory / "ca.toml"
+    _, port = split_address(parse(path.read_bytes(), path)["address"])
+    command = [sys.executable, "-m", "mica.cli", "ca", "serve", str(path)]
     with log.open("wb") as output:
         environment = os.environ | ({"PYTHONPATH": str(site)} if site else {})
         process = subprocess.Popen([*command, "--workers", str(workers), *arguments], stderr=output, env=environment)

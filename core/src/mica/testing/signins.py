@@ -127,7 +127,7 @@ class SignInProvider:
         self._codes[code] = said
         back = {"code": code, "state": said["state"], **self.answer}
         query = urlencode({name: value for name, value in back.items() if value})
-        return 302, {"Location": f"{said['redirect_uri']}/?{query}"}, b""
+        return 302, {"Location": f"{said['redirect_uri']}?{query}"}, b""
 
     def _device(self, said: Form) -> tuple[int, dict[str, Any]]:
         device_code, user_code = secrets.token_urlsafe(16), secrets.token_hex(4).upper()

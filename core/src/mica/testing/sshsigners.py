@@ -5,7 +5,9 @@ class TestSSHKeySigner(SSHSignerContract):
 """
 
 import asyncio
-from collections.abc import Mapping
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +25,11 @@ from mica.sshcert import CertType, SSHCertificate, TBSSSHCertificate
 from mica.sshkeys import KeyLine, SSHPublicKey
 from mica.sshsignatures import BadSignature, algorithm_of
 from mica.testing.contexts import Clock, make_context
+from mica.testing.remotekeys import RemoteKey
+from mica.testing.secrecy import shows
+from mica.testing.signers import beats_while
+from mica.testing.suspensions import cancelled_at_every_await
+from mica.testing.weakkeys import WEAK_PRIVATE_KEYS, weak_private_key
 
 
 def make_ssh_signer_context(
@@ -71,6 +78,8 @@ class SSHSignerContract:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "algorithm" in metafunc.fixturenames:
             metafunc.parametrize("algorithm", self.algorithms)
+        if "weak" in metafunc.fixturenames:
+            metafunc.parametrize("weak", WEAK_PRIVATE_KEYS)
 
     @pytest.fixture
     def keys(self, algorithm: str) -> dict[CertType, PrivateKey]:
@@ -78,10 +87,14 @@ class SSHSignerContract:
 
     @pytest.fixture
     async def signer(self, keys: dict[CertType, PrivateKey]) -> SSHSigner:
-        signer = self.build(make_ssh_signer_context(keys))
-        if isinstance(signer, Startable):
-            await signer.start()
-        return signer
+        return await _started(self.build(make_ssh_signer_context(keys)))
+
+    @pytest.fixture
+    def remote(self) -> RemoteKey:
+        """A key that is elsewhere. A signer of other kinds of keys is not asked about it."""
+        if "EC-P256" not in self.algorithms:
+            pytest.skip("it serves no keys on P-256")
+        return RemoteKey()
 
     async def test_the_first_key_of_each_type_is_the_one_it_was_given(
         self, signer: SSHSigner, keys: dict[CertType, PrivateKey]
@@ -111,10 +124,6 @@ class SSHSignerContract:
         with pytest.raises(BadSignature):
             SSHCertificate.decode(tbs.assemble(signature)).check_signature()
 
-    async def test_a_key_that_waits_for_its_backend_signs_as_well(self, keys: dict[CertType, PrivateKey]) -> None:
-        signer = self.build(make_ssh_signer_context(keys, blocking=True))
-        (await assemble(signer, make_ssh_tbs(signer))).check_signature()
-
     async def test_concurrent_signatures_do_not_mix(self, signer: SSHSigner) -> None:
         orders = [make_ssh_tbs(signer, CertType(1 + n % 2), serial=n + 1) for n in range(20)]
         for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
@@ -131,3 +140,76 @@ class SSHSignerContract:
         key = generate(algorithm)
         with pytest.raises(ConfigError):
             self.build(make_ssh_signer_context(dict.fromkeys(CertType, key)))
+
+    @pytest.mark.parametrize("cert_type", CertType)
+    async def test_a_weak_key_is_no_cas(self, weak: str, cert_type: CertType) -> None:
+        with pytest.raises(ConfigError) as caught:
+            self.build(make_ssh_signer_context({cert_type: weak_private_key(weak)}))  # type: ignore[dict-item]
+        assert not shows(str(caught.value), weak_private_key(weak))
+
+    async def test_nothing_that_it_shows_or_logs_is_secret(
+        self, keys: dict[CertType, PrivateKey], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.DEBUG):
+            context = make_ssh_signer_context(keys)
+            signer = await _started(self.build(context))
+            await assemble(signer, make_ssh_tbs(signer))
+            with pytest.raises(ConfigError) as caught:
+                self.build(make_ssh_signer_context(dict.fromkeys(CertType, keys[CertType.USER])))
+        for shown in (repr(context), repr(signer), str(signer), repr(caught.value), caplog.text):
+            assert not any(shows(shown, key) for key in keys.values())
+
+    async def test_a_key_that_waits_is_asked_in_a_thread_while_the_loop_goes_on(self, remote: RemoteKey) -> None:
+        signer = await self._of(remote)
+        remote.threads.clear()
+        assert await beats_while(signer.sign(make_ssh_tbs(signer).wire, CertType.USER)) >= 2
+        assert threading.get_ident() not in remote.threads
+
+    async def test_concurrent_signatures_of_a_key_that_waits_do_not_mix(self, remote: RemoteKey) -> None:
+        signer = await self._of(remote)
+        orders = [make_ssh_tbs(signer, serial=n + 1) for n in range(20)]
+        for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
+            certificate.check_signature()
+
+    async def test_whoever_leaves_while_it_signs_harms_nobody(self, remote: RemoteKey) -> None:
+        signer = await self._of(remote)
+        sign: Callable[[int], Awaitable[bytes]] = lambda at: signer.sign(make_ssh_tbs(signer).wire, CertType.USER)  # noqa: E731
+        async for task in cancelled_at_every_await(sign):
+            assert task.cancelled() or task.exception() is None
+            (await assemble(signer, make_ssh_tbs(signer))).check_signature()
+
+    async def test_a_key_that_is_away_for_a_while_signs_again(self, remote: RemoteKey) -> None:
+        signer = await self._of(remote)
+        remote.away = True
+        with pytest.raises(Exception):  # noqa: B017 — the core takes any for a refusal
+            await signer.sign(make_ssh_tbs(signer).wire, CertType.USER)
+        remote.away = False
+        (await assemble(signer, make_ssh_tbs(signer))).check_signature()
+
+    async def test_a_key_whose_signatures_do_not_verify_keeps_it_from_starting(self, remote: RemoteKey) -> None:
+        remote.broken = True
+        with pytest.raises(Exception):  # noqa: B017 — "any exception means not yet"
+            await self._of(remote)
+
+    async def test_before_it_is_asked_it_signs_nothing_that_ssh_could_believe(self, remote: RemoteKey) -> None:
+        await self._of(remote)
+        # Certificates, KRLs and challenges begin with a string, or with the magic word of a file or signature.
+        for octets in remote.signed:
+            assert int.from_bytes(octets[:4], "big") > len(octets)
+            assert not octets.startswith((b"SSHSIG", b"SSHKRL"))
+
+    async def test_it_asks_its_key_for_one_signature_over_the_octets_as_they_are(self, remote: RemoteKey) -> None:
+        signer = await self._of(remote)
+        before, tbs = len(remote.signed), make_ssh_tbs(signer).wire
+        await signer.sign(tbs, CertType.USER)
+        assert remote.signed[before:] == [tbs]
+
+    async def _of(self, remote: RemoteKey) -> SSHSigner:
+        """The signer, started, of users' certificates whose key is elsewhere."""
+        return await _started(self.build(make_ssh_signer_context({CertType.USER: remote}, blocking=True)))
+
+
+async def _started(signer: SSHSigner) -> SSHSigner:
+    if isinstance(signer, Startable):
+        await signer.start()
+    return signer

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mica.errors import MalformedRequest
@@ -99,7 +99,12 @@ class SearchContract(Placed):
     """Every condition selects what it says, and pages lose nothing."""
 
     # Without shrinking, which would take minutes to say little more.
-    @settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+    @settings(
+        max_examples=12,
+        deadline=None,
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=[HealthCheck.differing_executors],  # one plugin may have several stores to try
+    )
     @given(random=st.randoms(use_true_random=False), queries=st.lists(_queries, min_size=30, max_size=60))
     def test_a_search_finds_what_a_plain_loop_finds(self, random: Random, queries: Sequence[Query]) -> None:
         asyncio.run(self._compare(population(random), queries))

@@ -5,10 +5,17 @@ only where the good token has the member that it spoils: a provisioner that does
 judge one.
 """
 
-from mica.testing import hostile_claims, hostile_headers, hostile_shapes, hostile_ssh
+from mica.testing import (
+    hostile_claims,
+    hostile_headers,
+    hostile_openid,
+    hostile_shapes,
+    hostile_ssh,
+    hostile_x5c,
+)
 from mica.testing.makers import ABSENT, Maker, SigningKey, encode, sign
 
-__all__ = ["ABSENT", "Maker", "SigningKey", "encode", "hostile_tokens", "sign"]
+__all__ = ["ABSENT", "Maker", "SigningKey", "encode", "hostile_tokens", "sign", "with_character"]
 
 
 def hostile_tokens(maker: Maker) -> dict[str, str]:
@@ -27,6 +34,14 @@ def hostile_tokens(maker: Maker) -> dict[str, str]:
         hostile_ssh.step_claims,
         hostile_ssh.serials,
         hostile_ssh.held_certificates,
+        hostile_x5c.chains,
+        hostile_x5c.grafts,
+        hostile_openid.parties,
+        hostile_openid.issuers,
+        hostile_openid.people,
+        hostile_openid.nonces,
+        hostile_openid.groups,
+        hostile_openid.other_tokens,
         hostile_shapes.signatures,
         hostile_shapes.structures,
         hostile_shapes.encodings,
@@ -36,3 +51,10 @@ def hostile_tokens(maker: Maker) -> dict[str, str]:
     corpus = dict(cases)
     assert len(corpus) == len(cases), "two hostile tokens have one name"
     return corpus
+
+
+def with_character(token: str, place: int, character: str) -> str:
+    """The token with another character somewhere: ``character``, or the next one where that stands there already."""
+    place %= len(token)
+    other = character if character != token[place] else chr(ord(character) + 1)
+    return token[:place] + other + token[place + 1 :]

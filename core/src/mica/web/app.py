@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from mica import logs
 from mica.authority import Authority
+from mica.containment import contained
 from mica.errors import ConfigError, MicaError, Unavailable
 from mica.services import Services
 from mica.web import certificates, pages, provisioners, without_ssh
@@ -80,7 +81,8 @@ class Application:
     async def _answer(self, request: Request) -> Response | None:
         """The answer, None when the client has gone. Nothing is raised."""
         try:
-            return await self._table.answer(request)
+            with contained:
+                return await self._table.answer(request)
         except MicaError as error:
             cause = error.__cause__
             note(request, error=str(error), cause=f"{type(cause).__name__}: {cause}" if cause else None)

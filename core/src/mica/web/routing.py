@@ -57,7 +57,10 @@ class RoutingTable:
         endpoint = methods.get(request.scope["method"])
         if endpoint is None:
             return Response(None, 405, {"allow": ", ".join(methods)})
-        return await endpoint(request)
+        response = await endpoint(request)
+        if not isinstance(response, Response):
+            raise TypeError(f"{endpoint!r} answered with {type(response).__name__}, not with a Response")
+        return response
 
     def _parametrised(self, path: bytes, request: Request) -> Mapping[str, Endpoint] | None:
         """The methods of the route whose one open segment fits; its value is put into ``path_params``."""

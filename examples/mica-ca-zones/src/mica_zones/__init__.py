@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 
-from mica import CertType, Context, Event, Issued, Kind, TBSCertificate, TBSSSHCertificate, hookimpl, kind
+from mica import MICA, CertType, Context, Event, Grant, Issued, Kind, TBSCertificate, TBSSSHCertificate, hookimpl, kind
 
 _log = logging.getLogger("mica_zones")
 
@@ -26,8 +26,10 @@ class Zones:
         self._zones = tuple(zone.lower().strip(".") for zone in config.allow)
 
     @hookimpl
-    def refuse_x509(self, tbs: TBSCertificate) -> str | None:
+    def refuse_x509(self, tbs: TBSCertificate, grant: Grant) -> str | None:
         """Why the certificate must not be issued: its first name that lies outside of every zone."""
+        if grant.provisioner == MICA:  # the names of the authority's own certificate stand in ca.toml, as the zones do
+            return None
         outside = [name for name in tbs.names if not self._holds(name)]
         return f"{outside[0].value} is in none of the zones {', '.join(self._zones)}" if outside else None
 
@@ -49,7 +51,8 @@ class Zones:
         return isinstance(name, x509.DNSName) and self._covers(name.value)
 
     def _covers(self, name: str) -> bool:
-        return any(name == zone or name.endswith(f".{zone}") for zone in self._zones)
+        host = name.lower().removesuffix(".")
+        return any(host == zone or host.endswith(f".{zone}") for zone in self._zones)
 
 
 @hookimpl

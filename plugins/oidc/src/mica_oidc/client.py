@@ -38,12 +38,17 @@ def _registration(provisioner: Mapping[str, Any]) -> oauth.Registration:
         client_id=_text(provisioner, "clientID"),
         client_secret=_text(provisioner, "clientSecret", optional=True),
         scopes=tuple(dict.fromkeys(("openid", *scopes))),
-        parameters=tuple(_pair(text) for text in _texts(provisioner, "authParams")),
+        parameters=tuple(_pair(text, provisioner) for text in _texts(provisioner, "authParams")),
     )
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
+def _pair(text: str, provisioner: Mapping[str, Any]) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise KeyProblem(
+            f"in the CA's list of provisioners, authParams of {provisioner['name']} has {text!r}: no name=value",
+            hint="its operator mends it: mica ca provisioner update",
+        )
     return key, value
 
 

@@ -1,15 +1,19 @@
 """``[[provisioners]]`` with ``type = "oidc"``: a provider, and which of its users may do what."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from mica import MalformedRequest, names
 from mica_oidc.mapping import MapRule, rule_faults
 
 WELL_KNOWN = "/.well-known/openid-configuration"
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")  # a GUID, or a domain: one part of the issuer's path
+_LISTEN = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):[0-9]{1,5}")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 §3.3
 
 
 def _setting(default: Any, help: str, json: str, **more: Any) -> Any:
@@ -48,9 +52,27 @@ class OIDCConfig:
     @property
     def discovery_url(self) -> str:
         """The URL of the discovery document (OpenID Connect Discovery §4)."""
-        if WELL_KNOWN in urlsplit(self.configuration_endpoint).path:
+        parts = urlsplit(self.configuration_endpoint)
+        if WELL_KNOWN in parts.path:
             return self.configuration_endpoint
-        return self.configuration_endpoint.rstrip("/") + WELL_KNOWN
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + WELL_KNOWN, fragment=""))
+
+    @property
+    def expected_issuer(self) -> str:
+        """Whose tokens these are, as far as the configuration says: what is looked for at ``discovery_url``."""
+        return self.issuer or self.discovery_url.partition(WELL_KNOWN)[0]
+
+    def may_be_issuer(self, issuer: str) -> bool:
+        """Whether ``issuer`` can be that of the provider, before it has said so itself; a last slash does not matter.
+
+        With a tenant, the issuer is another one than that of the document, on the same host.
+        """
+        if issuer.rstrip("/") == self.expected_issuer.rstrip("/"):
+            return True
+        try:
+            return bool(self.tenant_id) and urlsplit(issuer).netloc == urlsplit(self.discovery_url).netloc
+        except ValueError:
+            return False
 
     def describe(self) -> Mapping[str, Any]:
         """The members that step's clients read; those that are opt are left out when empty."""
@@ -73,7 +95,7 @@ class OIDCConfig:
 
 def faults(config: OIDCConfig) -> list[str]:
     """Every mistake in the table, each by its field."""
-    return [*_texts(config), *_urls(config), *_people(config), *_rules(config)]
+    return [*_texts(config), *_urls(config), *_sign_in(config), *_people(config), *_rules(config)]
 
 
 def _texts(config: OIDCConfig) -> Iterator[str]:
@@ -85,13 +107,36 @@ def _texts(config: OIDCConfig) -> Iterator[str]:
 def _urls(config: OIDCConfig) -> Iterator[str]:
     for name in ("configuration_endpoint", "issuer", "jwks_uri"):
         url = getattr(config, name)
-        try:
-            parts = urlsplit(url)
-            is_sound = bool(parts.hostname) and parts.scheme in ("https", "http") and parts.username is None
-        except ValueError:
-            is_sound = False
-        if url and not is_sound:
+        if url and not url.isascii():
+            yield f"{name}: must be ASCII: a host outside it is written with A-labels, as xn--bcher-kva.example"
+        elif url and not _is_url(url):
             yield f"{name}: must be a URL that begins with https://"
+    if config.tenant_id and not _TENANT.fullmatch(config.tenant_id):
+        yield "tenant_id: must be a GUID or a domain"
+
+
+def _is_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.username is None and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _sign_in(config: OIDCConfig) -> Iterator[str]:
+    """What no client could sign in with: it would be told to everybody else first."""
+    if config.listen_address and not _is_listen_address(config.listen_address):
+        yield "listen_address: must be host:port, or :port"
+    for index, scope in enumerate(config.scopes):
+        if not _SCOPE.fullmatch(scope):
+            yield f"scopes[{index}]: must be one scope, without spaces"
+    for index, parameter in enumerate(config.auth_params):
+        if not parameter.partition("=")[0] or "=" not in parameter or not parameter.isprintable():
+            yield f"auth_params[{index}]: must be name=value"
+
+
+def _is_listen_address(text: str) -> bool:
+    return _LISTEN.fullmatch(text) is not None and int(text.rpartition(":")[2]) < 2**16
 
 
 def _people(config: OIDCConfig) -> Iterator[str]:

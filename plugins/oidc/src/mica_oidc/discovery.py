@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mica import Egress, Unavailable
-from mica_oidc.config import WELL_KNOWN, OIDCConfig
+from mica_oidc.config import OIDCConfig
 
 TENANT = "{tenantid}"
 
@@ -47,8 +47,7 @@ def _text(document: dict[str, Any], member: str, url: str) -> str:
 
 def _issuer(config: OIDCConfig, found: str) -> str:
     """The issuer of the tokens; raises Unavailable when the document speaks for another one."""
-    url = config.discovery_url
-    expected = config.issuer or url.partition(WELL_KNOWN)[0]
+    url, expected = config.discovery_url, config.expected_issuer
     if TENANT in found:
         # Entra ID: one document for all tenants, whose issuer is a pattern. Which tenant, only the operator can say.
         if not config.tenant_id:

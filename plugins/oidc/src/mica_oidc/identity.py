@@ -32,7 +32,7 @@ def identify(token: UnverifiedToken, config: OIDCConfig) -> Identity:
     email, groups = _email(token.payload, config), token.strings("groups")
     is_admin = _is_admin(email, groups, config)
     if config.groups and set(config.groups).isdisjoint(groups):
-        raise Unauthorized("token's groups have none of those that are let in")
+        raise _shut_out("token's groups have none of those that are let in")
     mapped = apply(config.map, token.payload)
     if not is_admin:
         _require_domain(email, config)
@@ -59,7 +59,7 @@ def _email(claims: Mapping[str, Any], config: OIDCConfig) -> str:
         return ""
     # Some providers write the boolean as a string; 1 is none of the two.
     if not (verified is None or verified is True or verified == "true"):
-        raise Unauthorized("token's email is not verified")
+        raise _shut_out("token's email is not verified")
     if verified is None and config.require_email_verified:
         raise Unauthorized("token does not say that its email is verified, which require_email_verified demands")
     if not isinstance(email, str):
@@ -86,4 +86,9 @@ def _require_domain(email: str, config: OIDCConfig) -> None:
     """The address is in a domain that is let in. Who could leave it out would be let in otherwise."""
     allowed = {names.dns(domain).value for domain in config.domains}
     if allowed and email.rpartition("@")[2] not in allowed:
-        raise Unauthorized("token's email is not in a domain that is let in")
+        raise _shut_out("token's email is not in a domain that is let in")
+
+
+def _shut_out(reason: str) -> Unauthorized:
+    """What somebody learns who has shown who they are: they may have signed in with another account than they meant."""
+    return Unauthorized(reason, public=reason)

@@ -49,7 +49,10 @@ class KeyCache:
         """The keys are fresh, asked for just now; raises Unavailable."""
         self._asked_at = self._now()
         answer = await self._fetch()
-        keys = KeySet.parse(answer.json())
+        try:
+            keys = KeySet.parse(answer.json())
+        except ValueError as error:
+            raise Unavailable(f"{answer.url}: {error}") from error
         self._held = _Held(keys=keys, due=self._now() + self._lifetime(answer.headers))
 
     async def find(self, kid: str) -> tuple[ProviderKey, ...]:
@@ -103,7 +106,8 @@ class KeyCache:
 
 def freshness(headers: Mapping[str, str]) -> timedelta:
     """What Cache-Control and Age leave of an answer's life (RFC 9111 §4.2.1, §5.1); ``USUAL`` without."""
-    control, age = headers.get("cache-control", ""), headers.get("age", "").strip()
+    control = headers.get("cache-control", "")
+    age = headers.get("age", "").partition(",")[0].strip()  # RFC 9111 §5.1: of several, the first
     if re.search(r"\bno-(?:store|cache)\b", control, re.IGNORECASE):
         return timedelta()
     found = _MAX_AGE.search(control)

@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from mica import Unavailable, jwk
+from mica import jwk
 from mica.keyrules import check_public_key
 
 MAX_KEYS = 100
+_MAX_KID = 255  # it ends up in records and logs
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "256": hashes.SHA256,
@@ -54,17 +55,17 @@ class KeySet:
 
     @classmethod
     def parse(cls, document: object) -> "KeySet":
-        """The keys in ``document`` that can verify; raises Unavailable when it is no JWK Set or has none."""
+        """The keys in ``document`` that can verify; raises ValueError when it is no JWK Set or has none."""
         members = document.get("keys") if isinstance(document, dict) else None
         if not isinstance(members, list):
-            raise Unavailable("the JWK Set has no array keys")
+            raise ValueError("the JWK Set has no array keys")
         if len(members) > MAX_KEYS:
-            raise Unavailable(f"the JWK Set has {len(members)} keys, more than {MAX_KEYS}")
+            raise ValueError(f"the JWK Set has {len(members)} keys, more than {MAX_KEYS}")
         found: dict[str, tuple[ProviderKey, ...]] = {}
         for key in _usable(members):
             found[key.kid] = (*found.get(key.kid, ()), key)
         if not found:
-            raise Unavailable("the JWK Set has no key that can verify a signature")
+            raise ValueError("the JWK Set has no key that can verify a signature")
         return cls(found)
 
     def named(self, kid: str) -> tuple[ProviderKey, ...]:
@@ -88,8 +89,12 @@ def _usable(members: list[Any]) -> Iterator[ProviderKey]:
         algorithms = _algorithms(key)
         if "alg" in member:
             algorithms &= frozenset({member["alg"]} if isinstance(member["alg"], str) else ())
-        if isinstance(kid, str) and algorithms and not check_public_key(key):
+        if _is_kid(kid) and algorithms and not check_public_key(key):
             yield ProviderKey(kid=kid, algorithms=algorithms, key=key)
+
+
+def _is_kid(kid: object) -> bool:
+    return isinstance(kid, str) and len(kid) <= _MAX_KID and kid.isprintable()
 
 
 def _algorithms(key: PublicKey) -> frozenset[str]:

@@ -170,6 +170,10 @@ def _name(rule: MapRule, value: str) -> x509.GeneralName:
         name = names.dns(value + rule.suffix)
         if name.value.startswith("*"):
             raise MalformedRequest(f"{value[:80]!r} stands for more than one name")
+        if name.value.rpartition(".")[
+            2
+        ].isdigit():  # RFC 1123 §2.1: what ends so is an address, and some take it for one
+            raise MalformedRequest(f"{value[:80]!r} has the form of an address, not of a name")
     except MalformedRequest as error:
         raise _uncopied(rule.claim, str(error)) from error
     return name

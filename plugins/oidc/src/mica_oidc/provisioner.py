@@ -5,7 +5,10 @@ An ID token says who somebody is, and nothing of what they order: that is the re
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
 
 from mica import (
     ConfigError,
@@ -21,6 +24,7 @@ from mica import (
     UnverifiedToken,
     tokens,
 )
+from mica.pkix import UNREADABLE
 from mica_oidc.config import OIDCConfig, faults
 from mica_oidc.discovery import Provider, discover
 from mica_oidc.granting import permits
@@ -54,7 +58,7 @@ class OIDCProvisioner:
         self.name = config.name
         self._config = config
         self._context = context
-        self._roots = None if config.roots is None else context.read(context.directory / config.roots)
+        self._roots = None if config.roots is None else _read_roots(context, config.roots)
         self._ref = ProvisionerRef(name=self.name, type=self.type, credential_id=config.client_id)
         self._provider: Provider | None = None
         self._keys: KeyCache | None = None
@@ -81,9 +85,15 @@ class OIDCProvisioner:
         return self._config.describe()
 
     def recognizes(self, token: UnverifiedToken) -> bool:
-        """Whether the token is for the client id, and by the issuer as soon as that is known."""
-        is_issuer = self._provider is None or token.issuer == self._provider.issuer
-        return is_issuer and self._config.client_id in token.audiences
+        """Whether the token is for the client id, and by the issuer: exactly, as soon as that is known.
+
+        While the provider is down, tokens by others for the same client id are still theirs to take.
+        """
+        if self._config.client_id not in token.audiences:
+            return False
+        if self._provider is None:
+            return self._config.may_be_issuer(token.issuer)
+        return token.issuer == self._provider.issuer
 
     async def authorize(self, token: UnverifiedToken, operation: Operation) -> Grant:
         """The provider signed the token for this client, it is current, and its bearer is let in.
@@ -93,6 +103,7 @@ class OIDCProvisioner:
         if self._keys is None or not self.recognizes(token):
             raise Unauthorized("token is not by this provider for this client")
         key = await self._signer(token, self._keys)
+        _require_id_token(token)
         self._require_party(token)
         expires_at = token.expiry(self._context.now()) + tokens.LEEWAY
         identity = identify(token, self._config)
@@ -148,3 +159,26 @@ class OIDCProvisioner:
             raise Unauthorized("token has several audiences and no azp")
         if azp is not None and azp != self._config.client_id:
             raise Unauthorized("token was made for another party (azp)")
+
+
+def _read_roots(context: Context, path: Path) -> bytes:
+    """The file, which holds certificates; raises ConfigError. Where it is empty, nobody else's take its place."""
+    octets = context.read(context.directory / path)
+    try:
+        x509.load_pem_x509_certificates(octets)
+    except UNREADABLE as error:
+        raise ConfigError([f"roots: {path} must hold certificates in PEM: {error}"]) from error
+    return octets
+
+
+def _require_id_token(token: UnverifiedToken) -> None:
+    """It is no other kind of JWT that the provider signs with the same keys for the same client (RFC 8725 §3.12).
+
+    Access tokens say so in ``typ`` (RFC 9068 §2.1), as logout tokens do, which have ``events`` as well (OpenID Connect
+    Back-Channel Logout §2.4). An ID token may have no ``typ``.
+    """
+    kind = token.header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") != "jwt":
+        raise Unauthorized("token is not an ID token (typ)")
+    if "events" in token.payload:
+        raise Unauthorized("token tells of events (RFC 8417): it is not an ID token")

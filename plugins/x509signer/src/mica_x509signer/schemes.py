@@ -32,7 +32,6 @@ _BY_RSA_SIGNATURE: dict[x509.ObjectIdentifier, tuple[bytes, hashes.HashAlgorithm
     SignatureAlgorithmOID.RSA_WITH_SHA384: (_RSA_SHA384, hashes.SHA384()),
     SignatureAlgorithmOID.RSA_WITH_SHA512: (_RSA_SHA512, hashes.SHA512()),
 }
-_MIN_RSA_BITS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +48,7 @@ class Scheme:
 def scheme_of(key: CertificateIssuerPrivateKeyTypes, certificate: x509.Certificate) -> Scheme:
     """How ``key`` signs in the name of ``certificate``; raises ConfigError when the kind of key is not supported.
 
-    Whether the two belong together is not asked here.
+    Whether the two belong together, and whether the key is good enough (``mica.keyrules``), is not asked here.
     """
     public_key = certificate.public_key()
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public_key, ec.EllipticCurvePublicKey):
@@ -62,10 +61,8 @@ def scheme_of(key: CertificateIssuerPrivateKeyTypes, certificate: x509.Certifica
 
 
 def _ecdsa(key: ec.EllipticCurvePrivateKey, public_key: ec.EllipticCurvePublicKey) -> Scheme:
-    found = _BY_CURVE.get(key.curve.name)
-    if found is None:
-        raise ConfigError([f"key: an EC key must be on P-256, P-384 or P-521, not {key.curve.name}; make a new CA"])
-    algorithm, ecdsa = found[0], ec.ECDSA(found[1])
+    algorithm, digest = _BY_CURVE[key.curve.name]
+    ecdsa = ec.ECDSA(digest)
     return Scheme(
         algorithm=algorithm,
         sign=lambda octets: key.sign(octets, ecdsa),
@@ -74,10 +71,6 @@ def _ecdsa(key: ec.EllipticCurvePrivateKey, public_key: ec.EllipticCurvePublicKe
 
 
 def _rsa(key: rsa.RSAPrivateKey, public_key: rsa.RSAPublicKey, signed_with: x509.ObjectIdentifier) -> Scheme:
-    if key.key_size < _MIN_RSA_BITS:
-        raise ConfigError(
-            [f"key: an RSA key must have at least {_MIN_RSA_BITS} bits, not {key.key_size}; make a new CA"]
-        )
     # The hash with which the issuer itself was signed, as step does; SHA-256 where that was none of these.
     algorithm, digest = _BY_RSA_SIGNATURE.get(signed_with, (_RSA_SHA256, hashes.SHA256()))
     pkcs1 = padding.PKCS1v15()

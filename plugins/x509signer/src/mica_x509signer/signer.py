@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from mica import ConfigError, SignerContext, Unavailable
+from mica.keyrules import check_public_key
 from mica_x509signer.schemes import scheme_of
 
 # DER never begins with "m" where a TBSCertificate does with a SEQUENCE (0x30), so this signs nothing else.
@@ -31,6 +32,8 @@ class X509KeySigner:
         issuer = context.chain[0]
         if _spki(context.key) != _spki(issuer):
             raise ConfigError([f"key: is not the key of certificate {_name(issuer)}; name the one that belongs to it"])
+        if faults := check_public_key(context.key.public_key()):
+            raise ConfigError(f"key: {fault}; make a new CA" for fault in faults)
         self._scheme = scheme_of(context.key, issuer)
         self._sign = self._scheme.sign
         self._blocking = context.blocking

@@ -72,9 +72,11 @@ def _certificates(path: Path, desk: ReadingDesk) -> list[x509.Certificate]:
     """The certificates in ``path``, PEM, or one in DER, leaf first; raises KeyProblem that names the file."""
     data = desk.read(path)
     try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificates(data)
-        return [x509.load_der_x509_certificate(data)]
+        pem = b"-----BEGIN" in data
+        found = x509.load_pem_x509_certificates(data) if pem else [x509.load_der_x509_certificate(data)]
+        for certificate in found:
+            certificate.public_key()  # pyca reads lazily: a key of an unknown kind shows now
+        return found
     except UNREADABLE as error:
         raise KeyProblem(
             f"{path}: does not hold a certificate: {error}",

@@ -60,9 +60,14 @@ def connect(ca_url: str | None, root: Path | None, offline: "Offline | None" = N
 def connect_by_token(token: "UnverifiedToken", ca_url: str | None, root: Path | None) -> Connection:
     """The CA that the token is for: its URL from ``aud`` and its root from ``sha``, unless flags say otherwise.
 
-    What ``defaults.json`` says counts only where the token says nothing: it may be about another CA.
+    What ``defaults.json`` says counts only where the token says nothing, or is an identity provider's: it may be about
+    another CA.
     """
-    url = ca_url if _is_explicit("ca_url") else _audience_url(token) or ca_url
+    from mica.cli.ca.ordering import is_identity  # only where there is a token
+
+    # Whom an identity provider calls the audience is its client, whatever that looks like.
+    known = _is_explicit("ca_url") or (ca_url and is_identity(token))
+    url = ca_url if known else _audience_url(token) or ca_url
     if url is None:
         raise errors.Usage("flag '--ca-url' is required: the token's audience is not the URL of a CA")
     pinned = token.text("sha").lower()

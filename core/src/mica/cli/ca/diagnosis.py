@@ -24,6 +24,8 @@ _NO_RENEWAL = (
     "the certificate may be revoked or expired, or its provisioner gone or without renewal, and the CA's log has the "
     "reason; {} gets a new one"
 )
+#: How the CA begins where a client may not know why; whatever else it says is the reason.
+_NO_REASON = "The request lacked necessary authorization to be completed."
 _NOTHING = "the token may have been used already, or its provisioner's key has changed; the CA's log has the reason"
 _NOTHING_OF_SSH = (
     "the token may have been used already, its provisioner's key has changed, or its claims lack enable_ssh_ca; the "
@@ -39,7 +41,7 @@ def diagnosed(token: "UnverifiedToken", connection: Connection, path: str) -> It
     except Refused as error:
         if error.status == _UNAUTHORIZED and not error.hint and not error.explained:
             seen = [*_times(token, error.date), *_destination(token, connection, path)]
-            error.hint = "; ".join(seen) or (_NOTHING_OF_SSH if path.startswith("/ssh/") else _NOTHING)
+            error.hint = "; ".join(seen) or _guess(str(error), path)
         if error.status in _UNSPENT and ordering.is_identity(token):
             signin.give_back(token)
         raise
@@ -58,6 +60,13 @@ def diagnosed_renewal(command: str = "mica ca certificate") -> Iterator[None]:
         if error.status in (0, _UNAUTHORIZED) and not error.hint and not error.explained:
             error.hint = "; ".join([*_skew(error.date), _NO_RENEWAL.format(command)])
         raise
+
+
+def _guess(message: str, path: str) -> str:
+    """What may be the cause when nothing can be seen; nothing, where the CA itself says why."""
+    if not message.startswith(_NO_REASON):
+        return ""
+    return _NOTHING_OF_SSH if path.startswith("/ssh/") else _NOTHING
 
 
 def _times(token: "UnverifiedToken", server_date: datetime | None) -> Iterator[str]:

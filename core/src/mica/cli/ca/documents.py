@@ -14,6 +14,7 @@ from typing import Any
 import tomlkit
 
 from mica.cli.errors import CLIError
+from mica.pins import names
 
 _KEY = "provisioners"
 #: TOML's lexemes, as far as headers are to be told from what looks like one (https://toml.io/en/v1.0.0).
@@ -56,7 +57,8 @@ def added(text: str, table: Mapping[str, Any]) -> str:
 def enabled(text: str, plugins: Iterable[str]) -> str:
     """``text`` whose plugins are these besides; raises CLIError as ``added`` does."""
     expected = tomllib.loads(text)
-    new = [name for name in plugins if name not in expected["plugins"]]
+    there = names(expected["plugins"])  # one that is pinned stays so
+    new = [name for name in plugins if name not in there]
     document: Any = tomlkit.parse(text)
     for name in new:
         document["plugins"].append(name)

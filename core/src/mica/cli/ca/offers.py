@@ -118,13 +118,20 @@ class TypedCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The configuration is read before the flags, to know which there are."""
-        (option,) = (parameter for parameter in self.params if parameter.name == "ca_config")
         try:
-            ctx.meta[_META] = _offers(read_settings(_named_configuration(option, ctx, args)))
+            settings = read_settings(self._value("ca_config", ctx, args))
+            type_ = self._value("type_", ctx, args)
+            ctx.meta[_META] = _offers(_with_plugin(settings, type_))
+            if type_ is not None:  # before flags that nobody brings are called unknown
+                find(ctx.meta[_META], type_, settings.path)
         except (CLIError, ConfigError):
             if not ctx.resilient_parsing and not {"-h", "--help"}.intersection(args):
                 raise
         return super().parse_args(ctx, _as_switches(self._brought(ctx), args))
+
+    def _value(self, name: str, ctx: click.Context, args: Sequence[str]) -> Any:
+        """What ``args`` say for the parameter ``name`` of the command's own; None when it has none of that name."""
+        return next((_typed(option, ctx, args) for option in self.params if option.name == name), None)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Those of every type, then its own."""
@@ -160,6 +167,33 @@ def found(context: click.Context) -> tuple[Offer, ...]:
             context.meta[_META] = ()
     offers: tuple[Offer, ...] = context.meta[_META]
     return offers
+
+
+def find(offers: Iterable[Offer], type_: str, path: "Path") -> Offer:
+    """The one of them for that type; raises CLIError when there is none."""
+    known = tuple(offers)
+    for offer in known:
+        if offer.type in (type_, type_.lower()):
+            return offer
+    listed = ", ".join(offer.type for offer in known) or "none"
+    raise CLIError(
+        f"no enabled plugin offers provisioners of the type {type_}; offered: {listed}",
+        hint=f"install its plugin, and add its name to plugins in {path}",
+    )
+
+
+def _with_plugin(settings: "Settings", type_: str | None) -> "Settings":
+    """``settings`` that enable the plugin with the type's name as well, where one is installed."""
+    from dataclasses import replace  # slow to import
+    from importlib.metadata import entry_points
+
+    from mica import pins
+    from mica.hooks import GROUP
+
+    name = (type_ or "").lower()
+    if name in pins.names(settings.core.plugins) or not entry_points(group=GROUP, name=name):
+        return settings
+    return replace(settings, core=replace(settings.core, plugins=(*settings.core.plugins, name)))
 
 
 def _offers(settings: "Settings") -> tuple[Offer, ...]:
@@ -200,14 +234,13 @@ def _maker_option(option: "TableOption", label: str) -> click.Option:
     return CommandLineOnly(spelled, type=FILE, help=help)
 
 
-def _named_configuration(option: click.Parameter, ctx: click.Context, args: Sequence[str]) -> "Path | None":
-    """The value of ``option``, ``--ca-config``, whatever the other flags are."""
+def _typed(option: click.Parameter, ctx: click.Context, args: Sequence[str]) -> Any:
+    """The value of ``option``, whatever the other flags are."""
     lenient = {"ignore_unknown_options": True, "allow_extra_args": True}
     help_ = click.Option(["-h", "--help"], is_flag=True, expose_value=False)  # it asks for help later
     probe = click.Command("probe", params=[option, help_], add_help_option=False, context_settings=lenient)
     with probe.make_context(ctx.info_name, list(args), resilient_parsing=True, default_map=ctx.default_map) as probed:
-        path: Path | None = probed.params.get("ca_config")
-    return path
+        return probed.params.get(str(option.name))
 
 
 def _as_switches(options: Iterable[click.Option], args: Sequence[str]) -> list[str]:

@@ -34,6 +34,8 @@ LIFETIME = timedelta(minutes=5)
 _SHORTEST, _LONGEST, _AHEAD = timedelta(seconds=10), timedelta(hours=1), timedelta(minutes=30)
 #: Types whose tokens are signed by a certificate's key, and by nothing else.
 _BY_CERTIFICATE = frozenset({"SSHPOP", "X5C"})
+#: Types whose tokens are made elsewhere, and say who somebody is.
+_BY_IDENTITY = frozenset({"OIDC"})
 When = datetime | timedelta | None
 
 
@@ -52,6 +54,8 @@ class Credentials:
     """The type of provisioner that takes tokens by this certificate: SSHPOP or X5C."""
     password: bytes | None = field(default=None, repr=False)
     flag: str = "--provisioner-password-file"
+    binding: tuple[str, ...] = ()
+    """Flags that were given, of which the token itself must say something."""
 
 
 def vouching(provisioner: str | None, password: bytes | None, x5c: X5C | None) -> Credentials:
@@ -100,17 +104,19 @@ def order(
 
 
 def lifetime(not_before: When, not_after: When) -> tuple[datetime | None, datetime | None]:
-    """When the token is valid, durations counted from now; raises Usage when that is too long, short or late."""
+    """When the token is valid, durations counted from now; raises Usage when that is too long, short or late.
+
+    None, where nothing is said: from when it is made, for five minutes.
+    """
     now = system_clock()
     start, end = (now + when if isinstance(when, timedelta) else when for when in (not_before, not_after))
-    begins = start or now
     if start is not None and start > now + _AHEAD:
         raise Usage("invalid value for flag '--not-before': a token starts at most 30 minutes from now")
     if end is None:
-        return start, begins + LIFETIME
-    if not _SHORTEST <= end - begins <= _LONGEST:
+        return start, start + LIFETIME if start is not None else None
+    if not _SHORTEST <= end - (start or now) <= _LONGEST:
         raise Usage("invalid value for flag '--not-after': a token is valid for 10 seconds to one hour")
-    return start, end
+    return start or now, end
 
 
 def confirmation(cnf: str | None, cnf_file: Path | None) -> bytes | None:
@@ -133,6 +139,7 @@ def confirmation(cnf: str | None, cnf_file: Path | None) -> bytes | None:
 def make_token(wanted: TokenOrder, ca: Vouching, credentials: Credentials) -> str:
     """A token for ``wanted`` by the provisioner that the flags name, or that is picked from the CA's list."""
     provisioner = _choose(ca.provisioners(), credentials)
+    _require_own_token(provisioner, credentials)
     return _token(wanted, provisioner, credentials, ca)
 
 
@@ -214,6 +221,17 @@ def _require_certificate(listed: Sequence[Mapping[str, Any]], credentials: Crede
                 f"the provisioner {one['name']} ({one['type']}) takes tokens by certificates alone",
                 hint="name one with --x5c-cert and its key with --x5c-key, or choose another provisioner",
             )
+
+
+def _require_own_token(provisioner: Mapping[str, Any], credentials: Credentials) -> None:
+    """The provisioner's tokens can say what the flags say; raises Usage."""
+    if credentials.binding and str(provisioner.get("type")).upper() in _BY_IDENTITY:
+        flag, *_ = credentials.binding
+        raise Usage(
+            f"flag '{flag}' is not for the provisioner {provisioner['name']} ({provisioner['type']}): its tokens are "
+            "an identity provider's, which say who somebody is, and nothing of what is ordered",
+            hint="leave it out, and say it when the token is used; or choose a provisioner of another type",
+        )
 
 
 def _fits(provisioner: Mapping[str, Any], credentials: Credentials) -> bool:

@@ -1,6 +1,7 @@
 """``mica ca provisioner add``, ``update``, ``remove``: the configuration is changed on the CA's own host.
 
-Which flags there are, the plugins say that ``ca.toml`` enables: each field of a provisioner's table has one.
+Which flags there are, the plugins say that ``ca.toml`` enables, and the one of ``--type``: each field of a
+provisioner's table has one.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from mica.cli import options
 from mica.cli.ca import offers
 from mica.cli.ca.configuration import ca_config, read_text
 from mica.cli.ca.fieldflags import parameter
-from mica.cli.ca.offers import Offer, TypedCommand
+from mica.cli.ca.offers import TypedCommand
 from mica.cli.console import report, say, wants_json, warn
 from mica.cli.errors import CLIError, FileProblem, Usage
 from mica.cli.files import settle, write_atomic
@@ -32,6 +33,7 @@ class _Editing:
         self.path, self.text, document = read_text(ca_config)
         settle([self.path], force=True)  # nobody should type a password for a file that cannot be written
         self.tables = _tables(self.path, document)
+        self.plugins = document.get("plugins", [])
         signers = document.get("signers")
         self.signs_ssh = isinstance(signers, Mapping) and "ssh" in signers
 
@@ -85,20 +87,26 @@ class _Editing:
 @options.json_output
 @click.pass_context
 def add(context: click.Context, /, name: str, type_: str, ca_config: "Path | None", **values: Any) -> None:
-    """Add the provisioner NAME to ca.toml.
+    """Add the provisioner NAME to ca.toml, which enables its type's plugin, if it is installed.
 
     Flags that begin with the name of a type in their help are for that type alone.
     """
     from mica.cli.ca import documents  # tomlkit is slow to import
+    from mica.pins import names
 
     editing = _Editing(ca_config)
     editing.refuse_taken(name)
-    offer = _offer(context, type_, editing.path)
+    offer = offers.find(offers.found(context), type_, editing.path)
     table: dict[str, Any] = {"type": offer.type, "name": name}
     offer.fill(table, values, editing.path.parent, creating=True)
     if editing.signs_ssh:
         table["claims"] = {"enable_ssh_ca": True, **table.get("claims", {})}
-    editing.save(documents.added(editing.text, table), "added", name)
+    text = documents.added(editing.text, table)
+    if new := offer.type not in names(editing.plugins):
+        text = documents.enabled(text, [offer.type])
+    editing.save(text, "added", name)
+    if new and not wants_json():
+        say(f"Its plugin, {offer.type}, has been enabled there.")
     editing.warn_of_ssh(values)
 
 
@@ -123,7 +131,7 @@ def update(context: click.Context, /, name: str, new_name: str | None, ca_config
     editing = _Editing(ca_config)
     index = editing.find(name)
     before = editing.tables[index]
-    offer = _offer(context, str(before.get("type")), editing.path)
+    offer = offers.find(offers.found(context), str(before.get("type")), editing.path)
     table = {**before, "claims": dict(before["claims"])} if isinstance(before.get("claims"), Mapping) else dict(before)
     if new_name is not None and new_name != name:
         editing.refuse_taken(new_name)
@@ -149,19 +157,6 @@ def remove(name: str, ca_config: "Path | None") -> None:
     text = documents.removed(editing.text, editing.find(name))
     editing.save(text, "removed", name)
     warn(f"certificates that {name} vouched for cannot be renewed any more, and stay valid until they expire")
-
-
-def _offer(context: click.Context, type_: str, path: "Path") -> Offer:
-    """What the enabled plugins offer for that type; raises CLIError when none offers it."""
-    known = offers.found(context)
-    for offer in known:
-        if offer.type in (type_, type_.lower()):
-            return offer
-    listed = ", ".join(offer.type for offer in known) or "none"
-    raise CLIError(
-        f"no enabled plugin offers provisioners of the type {type_}; offered: {listed}",
-        hint=f"install its plugin, and add its name to plugins in {path}",
-    )
 
 
 def _tables(path: "Path", document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from mica.cli.ca.answers import reported
 from mica.cli.ca.outputflags import MODE
 from mica.cli.ca.passwordflags import check_sources, either, was_typed
 from mica.cli.ca.tokenflags import Flags
-from mica.cli.console import product
+from mica.cli.console import product, warn
 from mica.cli.errors import Usage
 from mica.cli.files import keep_apart, settle, write_atomic
 from mica.cli.options import FILE
@@ -19,6 +19,7 @@ from mica.cli.passwords import given
 from mica.cli.ssh import restrictions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mica.cli.ca.offline import Offline
@@ -57,6 +58,7 @@ When = datetime | timedelta | None
 @click.option("--x5c-cert", type=FILE, help="Certificate to be renewed, or whose key vouches at an X5C provisioner.")
 @click.option("--x5c-key", type=FILE, help="Its key.")
 @x5cflags.chain
+@x5cflags.insecure
 @click.option("--sshpop-cert", type=FILE, help="SSH: certificate of a host to be renewed, or any to be revoked.")
 @click.option("--sshpop-key", type=FILE, help="Its private key.")
 @options.validity
@@ -128,6 +130,7 @@ def token(
         cnf=(cnf, cnf_file),
         key_file=key_file,
         x5c_chain=x5c_chain,
+        validity=(not_before, not_after),
     )
     flags.check()
     purpose = flags.purpose()
@@ -136,9 +139,7 @@ def token(
     flag = _password_flag(own_key)
     source = either(flag, provisioner_password_file if own_key is None else key_password_file, password_file)
     check_sources({flag: source, "--cnf-file": cnf_file, "--key": key_file})
-    if output_file is not None:
-        keep_apart([output_file], [key_file, x5c_cert, x5c_key, *x5c_chain, sshpop_cert, sshpop_key, cnf_file])
-        settle([output_file], force=force)
+    _settle(output_file, [key_file, x5c_cert, x5c_key, *x5c_chain, sshpop_cert, sshpop_key, cnf_file], force=force)
     start, end = ordering.lifetime(not_before, not_after)
     if renew and x5c_cert is not None and x5c_key is not None:
         holder = identities.read(x5c_cert, x5c_key, source, flag=flag)
@@ -153,12 +154,25 @@ def token(
             certificate_type="X5C" if x5c_cert else "SSHPOP",
             password=given(source),
             flag=flag,
+            binding=flags.binding,
         )
         made = issuers.meant(credentials, ca_url, root, offline).order(purpose, start, end, confirmation)
     _hand_over(made, output_file)
 
 
+def _settle(output_file: "Path | None", inputs: "Sequence[Path | None]", *, force: bool) -> None:
+    """The file, if there is to be one, can be written and is none of those that are read."""
+    if output_file is not None:
+        keep_apart([output_file], inputs)
+        settle([output_file], force=force)
+
+
 def _hand_over(made: str, output_file: "Path | None") -> None:
+    from mica.cli.ca.ordering import is_identity
+    from mica.tokens import UnverifiedToken
+
+    if is_identity(UnverifiedToken.parse(made)):
+        warn("the token says who signed in, not what is ordered: it serves once, for anything that they may have")
     if output_file is None:
         product(made)
     else:

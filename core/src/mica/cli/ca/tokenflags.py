@@ -43,6 +43,21 @@ class Flags(NamedTuple):
     cnf: "tuple[str | None, Path | None]"
     key_file: "Path | None"
     x5c_chain: "tuple[Path, ...]" = ()
+    validity: tuple[When, When] = (None, None)
+    """The token's own."""
+
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """Those that were given of the flags whose meaning only a token that is made for it has."""
+        said = [
+            *self._for_x509(),
+            *self._for_signing(),
+            ("--key-id", self.key_id is not None),
+            ("--not-before", self.validity[0] is not None),
+            ("--not-after", self.validity[1] is not None),
+            ("--key", self.key_file is not None),
+        ]
+        return tuple(flag for flag, value in said if value)
 
     @property
     def verb(self) -> str:

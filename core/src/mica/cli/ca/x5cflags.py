@@ -58,6 +58,22 @@ def chain(command: Command) -> Command:
     return click.option("--x5c-chain", type=FILE, multiple=True, help=help)(command)
 
 
+def insecure(command: Command) -> Command:
+    """``--x5c-insecure`` says what a renew token is anyway, and is refused for every other; the command has no part."""
+
+    @wraps(command)
+    def checked(*arguments: Any, x5c_insecure: bool, **rest: Any) -> Any:
+        if x5c_insecure and not (rest["renew"] and rest["x5c_cert"]):
+            raise Usage(
+                "flag '--x5c-insecure' requires the flags '--renew' and '--x5c-cert'",
+                hint="its token asks the CA not to check the chain, and a provisioner of the type X5C refuses it",
+            )
+        return command(*arguments, **rest)
+
+    help = "The CA is not to check the chain: said of every token for --renew, and for no other."
+    return click.option("--x5c-insecure", is_flag=True, help=help)(checked)  # type: ignore[return-value]
+
+
 def pair_faults(cert: "Path | None", key: "Path | None", chain: "tuple[Path, ...]") -> list[str]:
     """Why the flags make no sense together."""
     if (cert is None) != (key is None):

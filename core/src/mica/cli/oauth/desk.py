@@ -45,6 +45,11 @@ class BrowserDesk:
         native = sys.platform in ("darwin", "win32")
         return native or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
+    @property
+    def remedy(self) -> str:
+        """What to do where nobody may be asked."""
+        return "give a token that was made elsewhere with --token, or choose another --provisioner"
+
     def invite(self, sentences: str, url: str = "") -> None:
         """``sentences`` are on stderr, and a browser opens ``url`` unless MICA_OPEN_BROWSER is 0.
 
@@ -53,7 +58,7 @@ class BrowserDesk:
         if console.settings().non_interactive:
             raise PromptNeeded(
                 "somebody must sign in with the identity provider: --non-interactive forbids asking",
-                hint="give a token that was made elsewhere with --token, or choose another --provisioner",
+                hint=self.remedy,
             )
         console.say(sentences)
         if url and self.has_display and os.environ.get("MICA_OPEN_BROWSER") != "0":
@@ -75,6 +80,9 @@ def give_back(token: "UnverifiedToken") -> None:
     from mica.client.oauth import sessions  # most runs have no identity token
 
     sessions.give_back(token, folder)
+    # The CA may have refused because it is the wrong person.
+    who = console.printable(token.text("email") or token.subject)
+    console.say(f"{who} signed in, which the next command uses; --no-cache is to sign in as somebody else.")
 
 
 def _said() -> dict[str, Any]:

@@ -119,7 +119,10 @@ def certificate(
     source = either(_KEY_PASSWORD, key_password_file, password_file)
     secret = {_KEY_PASSWORD: source, "--provisioner-password-file": provisioner_password_file}
     check_sources({**secret, "--ca-password-file": offline.password_source if offline else None})
-    place = holders.settled(key_file, existing=sign, private_key=private_key, add_user=add_user, force=force)
+    vouching = x5c.files if x5c else ()
+    place = holders.settled(
+        key_file, existing=sign, private_key=private_key, add_user=add_user, force=force, others=vouching
+    )
     if sign:
         holder = holders.existing(place, key_file, private_key, source)
     else:

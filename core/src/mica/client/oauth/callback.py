@@ -5,8 +5,9 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
+from mica.client.oauth.answers import refusal
 from mica.client.oauth.refusals import NotSignedIn
 
 _MAX_FIELDS = 32
@@ -22,13 +23,28 @@ class Page:
     text: str
     last: bool = False
     """The sign-in is over when this has been sent."""
+    location: str = ""
+    """Where the browser goes on to, when it is not to stay."""
 
 
 class Callback:
-    """Waits for the answer with ``state``, on one of ``hosts``; the first such answer counts, and no other one."""
+    """Waits for the answer with ``state``, at ``path`` of one of ``hosts``; the first such answer counts, and no other.
 
-    def __init__(self, *, hosts: frozenset[str], state: str, issuer: str, names_itself: bool) -> None:
-        self._hosts, self._state, self._issuer, self._names_itself = hosts, state, issuer, names_itself
+    ``onward`` is where the browser of somebody who signed in goes afterwards; empty: it stays.
+    """
+
+    def __init__(
+        self,
+        *,
+        hosts: frozenset[str],
+        state: str,
+        issuer: str,
+        names_itself: bool,
+        path: str = "/",
+        onward: str = "",
+    ) -> None:
+        self._hosts, self._path, self._state, self._onward = hosts, path, state, onward
+        self._issuer, self._names_itself = issuer, names_itself
         self._lock, self._over = threading.Lock(), threading.Event()
         self._outcome: str | NotSignedIn | None = None
         self._strays = 0
@@ -40,10 +56,10 @@ class Callback:
             return self._outcome
         if self._outcome is not None:
             raise self._outcome
-        stray = f"; {self._strays} requests came that were no answer to this sign-in" if self._strays else ""
+        stray = f"; requests that were no answer to this sign-in: {self._strays}" if self._strays else ""
         raise NotSignedIn(
             f"nobody signed in within {seconds / 60:g} minutes{stray}",
-            hint="run the command again; --console is for a browser on another machine",
+            hint="run the command again; --console is for a browser on another machine, where the provider has that",
         )
 
     def finish(self) -> None:
@@ -55,10 +71,11 @@ class Callback:
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             # A page of another name that resolves to this address (DNS rebinding) learns nothing, and ends nothing.
             return _refused(HTTPStatus.MISDIRECTED_REQUEST, "This address is not for that name.")
-        if urlsplit(target).path != "/" or not target.startswith("/"):
+        if target.partition("?")[0] != self._path:
+            self._strays += "state=" in target  # whoever told the provider another path wonders
             return _refused(HTTPStatus.NOT_FOUND, "There is nothing here.")
         try:
-            pairs = parse_qsl(urlsplit(target).query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+            pairs = parse_qsl(target.partition("?")[2], keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except ValueError:
             pairs = []
         fields = dict(pairs)
@@ -69,7 +86,7 @@ class Callback:
             if self._outcome is not None:
                 return _refused(HTTPStatus.GONE, "This sign-in is over. This window may be closed.")
             self._outcome = self._judged(fields)
-        return _shown(self._outcome)
+        return _shown(self._outcome, self._onward)
 
     def _judged(self, fields: dict[str, str]) -> str | NotSignedIn:
         """The code in the answer, or what is wrong with it."""
@@ -82,20 +99,14 @@ class Callback:
         return fields.get("code") or NotSignedIn("the answer in the browser has no code")
 
 
-def refusal(error: object, description: object) -> NotSignedIn:
-    """The provider's no (RFC 6749 §4.1.2.1, §5.2), as it words it."""
-    words = [str(part)[:_MAX_SHOWN] for part in (error, description) if part]
-    hint = "somebody said no" if error == "access_denied" else ""
-    return NotSignedIn(f"the identity provider refused: {': '.join(words) or 'without a reason'}", hint=hint)
-
-
 def _refused(status: HTTPStatus, text: str) -> Page:
     return Page(status=status, title="mica", text=text)
 
 
-def _shown(outcome: str | NotSignedIn) -> Page:
+def _shown(outcome: str | NotSignedIn, onward: str) -> Page:
     if isinstance(outcome, str):
         text = "The sign-in goes on in the terminal. This window may be closed."
-        return Page(status=HTTPStatus.OK, title="Signed in", text=text, last=True)
+        status = HTTPStatus.SEE_OTHER if onward else HTTPStatus.OK
+        return Page(status=status, title="Signed in", text=text, last=True, location=onward)
     text = f"{outcome}. This window may be closed."
     return Page(status=HTTPStatus.BAD_REQUEST, title="Not signed in", text=text, last=True)

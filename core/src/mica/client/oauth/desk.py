@@ -13,6 +13,10 @@ class Wishes:
     """By a code that is typed into a browser elsewhere (RFC 8628)."""
     listen: str = ""
     """``host:port`` on which the browser's answer is awaited; empty: what the provider is known to take."""
+    listen_url: str = ""
+    """What the provider knows that address by; empty: by itself."""
+    onward: str = ""
+    """Where the browser goes when somebody has signed in; empty: it stays."""
     cache: Path | None = None
     """The folder in which a sign-in is remembered for its short life."""
     roots: bytes | None = field(default=None, repr=False)

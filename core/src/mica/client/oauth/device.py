@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mica.client.errors import Unreachable, Untrusted
-from mica.client.oauth.callback import refusal
+from mica.client.oauth.answers import granted, is_yes, refusal
 from mica.client.oauth.providers import Provider, Registration
 from mica.client.oauth.refusals import NotSignedIn
 from mica.client.oauth.web import Web, check_url
 
 PATIENCE = 300.0
-_OK = 200
+_TROUBLE = 500  # the least status that speaks of the provider's own trouble
+_MAX_CODE = 64
 _INTERVAL = 5.0  # RFC 8628 §3.5, also what slow_down adds
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
@@ -37,15 +38,18 @@ def invited(provider: Provider, registration: Registration, web: Web) -> Invitat
             hint="leave --console out",
         )
     form = registration.credentials | {"scope": " ".join(registration.scopes)}
-    status, said = web.post(provider.device_endpoint, form)
-    if status != _OK:
-        raise refusal(said.get("error") or f"HTTP status {status}", said.get("error_description"))
-    codes = [said.get(member) for member in ("device_code", "user_code", "verification_uri")]
-    device_code, user_code, url = (code if isinstance(code, str) else "" for code in codes)
-    if not (device_code and user_code):
+    try:
+        said = granted(*web.post(provider.device_endpoint, form))
+    except NotSignedIn as error:
+        error.hint = "the provider may not let this client sign in by a code; --listen lets a browser come here"
+        raise
+    # RFC 8628 §3.2; the draft that Google still speaks called the last one verification_url.
+    codes = [said.get(member) for member in ("device_code", "user_code", "verification_uri", "verification_url")]
+    device_code, user_code, url, earlier = (code if isinstance(code, str) else "" for code in codes)
+    if not (device_code and user_code) or len(user_code) > _MAX_CODE or not user_code.isprintable():
         raise Unreachable(f"{provider.device_endpoint} gives no code (RFC 8628 §3.2)")
     return Invitation(
-        url=check_url(url),
+        url=check_url(url or earlier),
         user_code=user_code,
         device_code=device_code,
         interval=_seconds(said, "interval", _INTERVAL),
@@ -62,27 +66,32 @@ def awaited(
 ) -> dict[str, Any]:
     """The provider's answer once somebody has signed in; raises NotSignedIn when nobody does, Untrusted."""
     form = registration.credentials | {"grant_type": _GRANT, "device_code": invitation.device_code}
-    interval, waited = invitation.interval, 0.0
-    while waited + interval <= invitation.lifetime:
+    interval, waited, begun, trouble = invitation.interval, 0.0, time.monotonic(), ""
+    while max(waited, time.monotonic() - begun) + interval <= invitation.lifetime:
         pause(interval)
         waited += interval
         try:
             status, said = web.post(provider.token_endpoint, form)
         except Untrusted:
             raise
-        except Unreachable:
-            interval *= 2  # RFC 8628 §3.5
+        except Unreachable as error:
+            interval, trouble = interval * 2, str(error)  # RFC 8628 §3.5
             continue
-        if status == _OK:
+        if is_yes(status, said):
             return said
-        error = said.get("error")
-        if error == "slow_down":
+        why, trouble = said.get("error"), ""
+        no = refusal(why or f"HTTP status {status}", said.get("error_description"))
+        if why == "slow_down":
             interval += _INTERVAL
-        elif error == "expired_token":
+        elif why == "expired_token":
             break
-        elif error != "authorization_pending":
-            raise refusal(error or f"HTTP status {status}", said.get("error_description"))
-    raise NotSignedIn("nobody signed in before the code expired", hint="run the command again for another code")
+        elif status >= _TROUBLE:
+            interval, trouble = interval * 2, str(no)
+        elif why != "authorization_pending":
+            raise no
+    again = "run the command again for another code"
+    hint = f"{again}; the provider was in trouble at last: {trouble}" if trouble else again
+    raise NotSignedIn("nobody signed in before the code expired", hint=hint)
 
 
 def _seconds(said: Mapping[str, Any], member: str, default: float) -> float:

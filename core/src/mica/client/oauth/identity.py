@@ -1,5 +1,6 @@
 """Whether an identity token is what this machine asked for. Its signature is for the CA to judge."""
 
+import hmac
 from datetime import UTC, datetime, timedelta
 
 from mica.client.oauth.refusals import NotSignedIn
@@ -26,7 +27,9 @@ def checked(raw: object, *, issuer: str, client_id: str, nonce: str | None, now:
     authorized = token.payload.get("azp", client_id)
     if client_id not in token.audiences or authorized != client_id:
         raise NotSignedIn(f"the identity token is for {', '.join(token.audiences)!r}, not for {client_id!r}")
-    if nonce is not None and token.text("nonce") != nonce:
+    if not token.subject:
+        raise NotSignedIn("the identity token does not say whose it is: it has no sub")
+    if nonce is not None and not hmac.compare_digest(token.text("nonce").encode(), nonce.encode()):
         raise NotSignedIn("the identity token is for another sign-in: its nonce is not this one's")
     _check_times(token, now)
     return token

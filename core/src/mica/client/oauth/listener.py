@@ -1,63 +1,37 @@
-"""The loopback address to which the provider sends the browser back (RFC 8252 §7.3)."""
+"""Listens at the loopback address to which the provider sends the browser back (RFC 8252 §7.3)."""
 
 import html
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from ipaddress import ip_address
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 from mica.client.oauth.callback import Callback, Page
+from mica.client.oauth.landing import Address, Landing
 from mica.client.oauth.refusals import NotSignedIn
 
 _MAX_CONNECTIONS = 16
 _PATIENCE = 10  # seconds that a browser may need for a line
-_HTTP_PORT = 80
-
-
-class Address(NamedTuple):
-    """Where to listen: a loopback address, and the name of it that stands in the redirect URI."""
-
-    ip: str
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """``host:port`` or ``:port``, ``localhost`` or a loopback address; empty is any port of 127.0.0.1.
-
-        Raises NotSignedIn for every other: the code is for this machine alone.
-        """
-        try:
-            parts = urlsplit(f"//{text or '127.0.0.1:0'}")
-            host, port = parts.hostname or "127.0.0.1", parts.port
-            ip = ip_address("127.0.0.1" if host == "localhost" else host)
-        except ValueError:
-            ip, port = ip_address("0.0.0.0"), None  # noqa: S104  # refused below
-        if port is None or not ip.is_loopback or parts.path or parts.username is not None:
-            raise NotSignedIn(
-                f"{text!r} is no address to await a browser at", hint="such as 127.0.0.1:10000, with --listen"
-            )
-        return cls(str(ip), f"[{host}]" if ":" in host else host, port)
 
 
 @contextmanager
-def listening(address: Address) -> "Iterator[Listener]":
-    """A listener at ``address``, closed afterwards; raises NotSignedIn when somebody else has it."""
+def listening(landing: Landing) -> "Iterator[Listener]":
+    """A listener for ``landing``, closed afterwards; raises NotSignedIn when somebody else has its address."""
+    address = landing.address
     try:
         server = _Server(address)
     except OSError as error:
         raise NotSignedIn(
             f"{address.host}:{address.port}: cannot be listened at: {(error.strerror or str(error)).lower()}",
-            hint="another program may have it, or another sign-in may be going on",
+            hint="another program may have it, or another sign-in; --listen names another, if the provider takes that",
         ) from error
     try:
-        yield Listener(server, address.host)
+        yield Listener(server, landing)
     finally:
         server.close()
 
@@ -65,20 +39,13 @@ def listening(address: Address) -> "Iterator[Listener]":
 class Listener:
     """Takes connections once there is a callback to judge them; until then the kernel keeps them."""
 
-    def __init__(self, server: "_Server", host: str) -> None:
-        self._server, self._host, self._port = server, host, int(server.server_address[1])
-
-    @property
-    def redirect_uri(self) -> str:
-        """Where the provider sends the browser."""
-        return f"http://{self._host}:{self._port}"
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        """What a browser may call this address."""
-        names = {self._host, "127.0.0.1", "localhost", "[::1]"}
-        bare = names if self._port == _HTTP_PORT else set()
-        return frozenset({f"{name}:{self._port}" for name in names} | bare)
+    def __init__(self, server: "_Server", landing: Landing) -> None:
+        self._server, self.port = server, int(server.server_address[1])
+        self.redirect_uri, self.hosts, self.path = (
+            landing.redirect_uri(self.port),
+            landing.hosts(self.port),
+            landing.path,
+        )
 
     def serve(self, callback: Callback) -> None:
         """Requests are answered as ``callback`` judges them, until the listener is closed."""
@@ -90,7 +57,7 @@ class Listener:
 class _Server(ThreadingMixIn, TCPServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = True
+    allow_reuse_address = os.name == "posix"  # elsewhere it would let another program listen at the same address
     callback: Callback
     running = False
 
@@ -152,7 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         title, text = html.escape(page.title), html.escape(page.text)
         body = f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><p>{text}</p>\n'.encode()
         self.send_response(page.status)
+        onward = {"Location": page.location} if page.location else {}
         for name, value in (
+            *onward.items(),
             ("Content-Type", "text/html; charset=utf-8"),
             ("Content-Length", str(len(body))),
             ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),

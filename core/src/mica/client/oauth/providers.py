@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 from mica.client.errors import Unreachable
 from mica.client.oauth.web import Web, check_url
 
-#: Providers that can be named in a word.
-NAMES = {"google": "https://accounts.google.com"}
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _TENANT = "{tenantid}"  # as Entra's issuer for several tenants has it
 
@@ -42,6 +40,24 @@ class Provider:
     """Empty when it has none (RFC 8628 §4)."""
     names_itself: bool = False
     """Its answers in the browser always say whose they are (RFC 9207)."""
+    identifies: bool = True
+    """Whether it says who signed in: it speaks OpenID Connect, not OAuth alone."""
+    scopes: tuple[str, ...] = ("openid", "email")
+    """What it is asked for when nobody says otherwise."""
+
+
+#: Providers that can be named in a word: where they describe themselves, or what they would say if they did.
+NAMES: Mapping[str, str | Provider] = {
+    "google": "https://accounts.google.com",
+    "github": Provider(
+        issuer="https://github.com/login/oauth",
+        authorization_endpoint="https://github.com/login/oauth/authorize",
+        token_endpoint="https://github.com/login/oauth/access_token",  # noqa: S106  # a URL
+        device_endpoint="https://github.com/login/device/code",
+        identifies=False,
+        scopes=("user:email",),
+    ),
+}
 
 
 def discover(endpoint: str, web: Web, *, tenant_id: str = "") -> Provider:
@@ -53,9 +69,10 @@ def discover(endpoint: str, web: Web, *, tenant_id: str = "") -> Provider:
     url = endpoint if _WELL_KNOWN in urlsplit(endpoint).path else endpoint.rstrip("/") + _WELL_KNOWN
     said = web.read(url)
     issuer = _text(said, "issuer", url)
-    if tenant_id:
+    shared = bool(tenant_id) and _TENANT in issuer
+    if shared:
         issuer = issuer.replace(_TENANT, tenant_id)
-    _check_issuer(issuer, url, shared=bool(tenant_id))
+    _check_issuer(issuer, url, shared=shared)
     return Provider(
         issuer=issuer,
         authorization_endpoint=check_url(_text(said, "authorization_endpoint", url)),

@@ -1,12 +1,13 @@
 """HTTPS to an identity provider: answers are JSON objects, and a redirect is no answer."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from mica.client import transport
-from mica.client.errors import Unreachable, Untrusted
+from mica.client.errors import Flaw, Unreachable, Untrusted
 from mica.errors import MalformedRequest
 from mica.tokens import decode_json
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:  # slow to import
 
 _FORM = "application/x-www-form-urlencoded"
 _OK, _REDIRECTS = 200, range(300, 400)
+_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]+")  # RFC 3986 §2, without #: RFC 6749 §3.1, §3.2
+_UNTRUSTED: dict[Flaw, str] = {
+    "wrong-root": "the root of the provider's certificate can be named with --oidc-root",
+    "wrong-host": "the provider's URL must have the name that is in its certificate",
+    "expired": "this is the identity provider, not the CA; compare the clocks",
+    "not-yet-valid": "this is the identity provider, not the CA; compare the clocks",
+    "other": "this is the identity provider, not the CA; --oidc-root names a root to trust it by",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +59,7 @@ class Web:
                 timeout=self.timeout,
             )
         except Untrusted as error:
-            error.hint = "the root of the provider's certificate can be named with --oidc-root"
+            error.hint = _UNTRUSTED[error.flaw]
             raise
         except Unreachable as error:
             error.hint = "this is the identity provider, not the CA; can this machine reach it?"
@@ -60,14 +69,14 @@ class Web:
         return answer.status, _object(answer, url)
 
 
-def check_url(url: str) -> str:
-    """``url``, which leads to a server by https; raises Unreachable."""
+def check_url(url: str, *, schemes: tuple[str, ...] = ("https",)) -> str:
+    """``url``, which leads to a server by one of ``schemes``; raises Unreachable."""
     try:
         parts = urlsplit(url)
-        sound = parts.scheme == "https" and bool(parts.hostname) and parts.username is None and parts.port != 0
+        sound = parts.scheme in schemes and bool(parts.hostname) and parts.username is None and parts.port != 0
     except ValueError:
         sound = False
-    if not sound or not url.isascii() or not url.isprintable() or " " in url:
+    if not sound or not _CHARACTERS.fullmatch(url):
         raise Unreachable(f"{url!r} is no URL of an identity provider", hint="they begin with https://")
     return url
 

@@ -37,9 +37,7 @@ def text(plan: Plan) -> str:
     if plan.ssh:
         signers.add("ssh", _settings({"type": "sshsigner"}, plan.ssh.signer))
     document.add("signers", signers)
-    if plan.ssh and plan.ssh.service:
-        plugin = tomlkit.table(is_super_table=True)
-        plugin.add("sshsigner", _settings({}, plan.ssh.service))
+    if plugin := _plugin(plan):
         document.add("plugin", plugin)
     if plan.provisioners:
         document.add("provisioners", _provisioners(plan))
@@ -77,6 +75,19 @@ def _signer(plan: Plan) -> Table:
     return table
 
 
+def _plugin(plan: Plan) -> Table:
+    """What is said to extensions."""
+    plugin = tomlkit.table(is_super_table=True)
+    if plan.ssh and plan.ssh.service:
+        plugin.add("sshsigner", _settings({}, plan.ssh.service))
+    if plan.policy:
+        policy = tomlkit.table()
+        policy.add(_comment("authority.policy; step-ca does not judge renewals"))
+        _fill(policy, plan.policy)
+        plugin.add("policy", policy)
+    return plugin
+
+
 def _settings(own: Mapping[str, Any], settings: Iterable[Setting]) -> Table:
     """What is ``own`` to the table, and then what was taken over."""
     table = tomlkit.table()
@@ -110,7 +121,9 @@ def _fill(table: Table, values: Mapping[str, Any]) -> None:
 
 
 def _inline(value: Any) -> Any:
-    """``value`` as TOML; a table stands in one line."""
+    """``value`` as TOML; a table stands in one line, a text of several lines in its own."""
+    if isinstance(value, str) and "\n" in value and "\r" not in value:
+        return tomlkit.string(value, multiline=True)
     if not isinstance(value, Mapping):
         return tomlkit.item(value)
     table = tomlkit.inline_table()

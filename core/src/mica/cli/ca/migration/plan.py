@@ -98,6 +98,8 @@ class Plan:
     dns_names: tuple[str, ...]
     common_name: str
     claims: Mapping[str, Any]
+    policy: Mapping[str, Any] | None
+    """``[plugin.policy]``."""
     signer: Signer
     ssh: SSH | None
     provisioners: tuple[Taken, ...]
@@ -114,6 +116,5 @@ class Plan:
     def plugins(self) -> tuple[str, ...]:
         """What ca.toml enables: what every CA needs, and what its provisioners are of."""
         types = (str(taken.table["type"]).partition(".")[0] for taken in self.provisioners)
-        return tuple(
-            dict.fromkeys(("x509signer", "filekeys", "storage_sqlite", *(("sshsigner",) if self.ssh else ()), *types))
-        )
+        signing, policy = (("sshsigner",) if self.ssh else ()), (("policy",) if self.policy else ())
+        return tuple(dict.fromkeys(("x509signer", "filekeys", "storage_sqlite", *signing, *types, *policy)))

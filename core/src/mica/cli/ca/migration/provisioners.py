@@ -16,9 +16,10 @@ from mica.cli.ca.migration.findings import Findings
 from mica.cli.ca.migration.folder import StepFolder
 from mica.cli.ca.migration.members import Members
 from mica.cli.ca.migration.notes import note_rest
+from mica.cli.ca.migration.ownmembers import own_members
 from mica.cli.ca.migration.plan import Taken, Untaken
 from mica.clock import system_clock
-from mica.config import CoreConfig, ProvisionerConfig, Settings
+from mica.config import CoreConfig, Settings
 from mica.errors import MicaError
 from mica.hooks import GROUP, Hooks
 from mica.roles import Kind
@@ -83,7 +84,11 @@ class Provisioners:
             todo = "it is kept as a comment in ca.toml; what it vouched for cannot be renewed"
             self._findings.missing(item, reason, todo)
             return reason
-        table: dict[str, Any] = {"type": kind.name, "name": name, **_own_members(kind, members)}
+        try:
+            table: dict[str, Any] = {"type": kind.name, "name": name, **own_members(kind, members)}
+        except ValueError as error:
+            self._findings.left(item, str(error), "it is kept as a comment in ca.toml: mend it there")
+            return str(error)
         claims = claims_table(members.members("claims"), self._findings)
         if claims:
             table["claims"] = claims
@@ -91,7 +96,7 @@ class Provisioners:
             self._findings.left(item, "; ".join(faults), "it is kept as a comment in ca.toml: mend it there")
             return "; ".join(faults)
         self.taken.append(Taken(table=table, origin=origin))
-        told = [field for field in ("key", "encrypted_key", "claims") if field in table]
+        told = [field for field in table if field not in ("type", "name")]
         self._findings.taken(item, f"with its {', '.join(told)}" if told else "as it is")
         self._note_options(members)
         note_rest(self._findings, members, {})
@@ -147,24 +152,6 @@ def claims_table(members: Members, findings: Findings) -> dict[str, Any]:
             table[field.name] = value
     note_rest(findings, members, {})
     return table
-
-
-def _own_members(kind: Kind[Any], members: Members) -> dict[str, Any]:
-    """What the kind's dataclass has fields for, by the names that clients see (``json``), or the fields' own."""
-    own = {}
-    for field in dataclasses.fields(kind.config):
-        if field.name not in ProvisionerConfig.__dataclass_fields__:
-            value = members.take(field.metadata.get("json", field.name.replace("_", "")))
-            if value is not None:
-                own[field.name] = _without_null(value)
-    return own
-
-
-def _without_null(value: Any) -> Any:
-    """``value`` as far as TOML can say it."""
-    if isinstance(value, dict):
-        return {name: _without_null(member) for name, member in value.items() if member is not None}
-    return [_without_null(member) for member in value if member is not None] if isinstance(value, list) else value
 
 
 def _faults(kind: Kind[Any], table: Mapping[str, Any], claims: Mapping[str, Any]) -> list[str]:

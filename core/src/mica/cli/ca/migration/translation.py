@@ -13,6 +13,7 @@ from mica.cli.ca.migration.folder import StepFolder, read_json
 from mica.cli.ca.migration.members import Members
 from mica.cli.ca.migration.places import Places
 from mica.cli.ca.migration.plan import Plan
+from mica.cli.ca.migration.policies import policy_table
 from mica.cli.ca.migration.provisioners import Provisioners, claims_table
 from mica.cli.ca.migration.signing import Signing, note_root_key
 from mica.cli.ca.migration.sshsigning import SSHSigning
@@ -53,6 +54,7 @@ class Translation:
         if claims:
             findings.taken("authority.claims", f"[claims]: {', '.join(claims)}")
         table = self._provisioners(provisioners, claims)
+        policy = policy_table(authority.members("policy"), findings)
         self._note_database(revoked)
         self._note_the_rest()
         if signer is None or findings.faults:
@@ -65,6 +67,7 @@ class Translation:
             dns_names=dns_names,
             common_name=common_name,
             claims=claims,
+            policy=policy,
             signer=signer,
             ssh=ssh,
             provisioners=tuple(table.taken),
@@ -169,9 +172,6 @@ class Translation:
         if templates.is_dir():
             findings.missing("templates/", f"the files in {templates} are not used: `mica ssh config` has its own")
         note_root_key(self._folder, findings)
-        if authority.take("policy") is not None:
-            findings.missing("authority.policy", *notes.AUTHORITY["policy"])
-            findings.warnings.append("authority.policy does not hold here: whoever may order, may order any name")
         notes.note_rest(findings, ca, notes.CA)
         notes.note_rest(findings, authority, notes.AUTHORITY)
 

@@ -56,8 +56,19 @@ class Holder:
             yield from self.add_user.files(self.place.add_user, theirs.blob, theirs.tbs.key_id)
 
 
-def settled(key_file: Path, *, existing: bool, private_key: Path | None, add_user: bool, force: bool) -> Place:
-    """Where the certificate and what comes with it can be written; raises Usage, FileProblem, Cancelled."""
+def settled(
+    key_file: Path,
+    *,
+    existing: bool,
+    private_key: Path | None,
+    add_user: bool,
+    force: bool,
+    others: tuple[Path, ...] = (),
+) -> Place:
+    """Where the certificate and what comes with it can be written; raises Usage, FileProblem, Cancelled.
+
+    ``others`` are further files that are read, whose place nothing may take.
+    """
     name = str(key_file)
     if existing and name == "-":
         raise Usage("with '--sign', KEY_FILE is a file: the certificate's name is made of it")
@@ -68,7 +79,7 @@ def settled(key_file: Path, *, existing: bool, private_key: Path | None, add_use
         )
     place = Place(Path(name.removesuffix(".pub")) if existing else key_file)
     outputs = [*([place.certificate] if existing else place.paths), *(place.add_user.paths if add_user else [])]
-    keep_apart(outputs, [key_file if existing else None, private_key])
+    keep_apart(outputs, [key_file if existing else None, private_key, *others])
     settle(outputs, force=force)
     return place
 

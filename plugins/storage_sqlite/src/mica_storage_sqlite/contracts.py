@@ -1,4 +1,4 @@
-"""The SQLite store keeps the contract of every store."""
+"""The SQLite store keeps the contract of every store, and of those that tell all that is revoked."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +12,8 @@ from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 
 
 class TestSQLiteStore(StoreContract, RevocationListContract):
+    """Its records are in the file ``db/mica.db`` of the folder that it is given."""
+
     @asynccontextmanager
     async def open_store(self, directory: Path) -> AsyncIterator[Store]:
         store = SQLiteStore(SQLiteConfig(), make_context(Clock(), directory))

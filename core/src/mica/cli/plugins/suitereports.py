@@ -1,0 +1,42 @@
+"""A plugin of pytest's, loaded with ``-p``: what was collected and how it went is written as JSON lines.
+
+``MICA_SUITE_REPORT`` names the file. pytest finds its functions by their names.
+"""
+
+import json
+import os
+from typing import Any
+
+_FILE = "MICA_SUITE_REPORT"
+
+
+def pytest_collection_finish(session: Any) -> None:
+    """The suites of each test class: the classes of ``mica.testing`` that it is made of."""
+    classes = {item.cls for item in session.items if item.cls is not None}
+    for cls in sorted(classes, key=lambda one: str(one.__qualname__)):
+        suites = [base.__name__ for base in cls.__mro__[1:] if base.__module__.startswith("mica.testing")]
+        _write(event="suite", name=cls.__name__, suites=suites)
+
+
+def pytest_collectreport(report: Any) -> None:
+    """What could not be collected is a failure."""
+    if report.failed:
+        _write(event="broken", place=report.nodeid, message=str(report.longrepr))
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """How a test went: one line for each failure, and one for each that passed."""
+    if report.failed or (report.when == "call" and not report.skipped) or (report.skipped and report.when == "setup"):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        _write(
+            event="test",
+            nodeid=report.nodeid,
+            outcome=report.outcome,
+            message=crash.message if crash else str(report.longrepr or ""),
+            place=f"{crash.path}:{crash.lineno}" if crash else report.nodeid,
+        )
+
+
+def _write(**members: object) -> None:
+    with open(os.environ[_FILE], "a", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(json.dumps(members) + "\n")

@@ -1,0 +1,1 @@
+"""Which names certificates may carry: the server loads ``plugin``, the command line loads ``commands``."""

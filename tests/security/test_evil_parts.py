@@ -1,0 +1,271 @@
+"""Evil signers, stores, key backends, extensions, routes: no certificate, a line with their name, a CA that lives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.security import direct, evil
+from tests.security.evil import CANARY, ERRORS, FAILURES, tried
+
+from mica import Context, Route, deadlines, hookimpl, issuance, kind
+from mica.errors import ConfigError
+from mica.testing.ca import TestCA
+from mica.testing.plugins import enable
+from mica_storage_sqlite import SQLiteConfig, SQLiteStore
+from mica_x509signer.signer import X509KeySigner, X509SignerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """An empty table."""
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(issuance, "SIGNING_DEADLINE", 0.05)
+    monkeypatch.setattr(deadlines, "GRACE", 0.05)
+
+
+def edit(ca: TestCA, old: str, new: str) -> None:
+    """``ca.toml`` says ``new`` where it said ``old``."""
+    file = ca.directory / "ca.toml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+# Signers
+
+
+class Signer(X509KeySigner):
+    """Signs as ``x509signer`` does, until it is told to do something else."""
+
+    act: evil.Act | None = None
+
+    def sign(self, tbs: bytes) -> Any:
+        return self.act(tbs) if self.act else super().sign(tbs)
+
+
+class SignerPlugin:
+    """Offers it as the kind ``evil``."""
+
+    signer: Any
+
+    def __init__(self, cls: type[Any] = Signer) -> None:
+        self.cls = cls
+
+    @hookimpl
+    def register_x509_signers(self) -> Any:
+        return [kind("evil", X509SignerConfig, self._build)]
+
+    def _build(self, config: X509SignerConfig, context: Any) -> Any:
+        self.signer = self.cls(config, context)
+        return self.signer
+
+
+SIGNERS: dict[str, evil.Act] = {
+    **FAILURES,
+    "gives None": evil.raising_later(StopIteration()),
+    "gives text": lambda tbs: _give("signature"),
+    "gives nothing to wait for": lambda tbs: b"signature",
+}
+
+
+async def _give(answer: Any) -> Any:
+    return answer
+
+
+@pytest.mark.parametrize("case", SIGNERS)
+async def test_of_a_signer_that_gives_no_signature_comes_no_certificate_and_no_token_is_burnt(
+    ca: TestCA, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit(ca, 'type = "x509signer"', 'type = "evil"')
+    plugin, token = SignerPlugin(), ca.token("svc.example")
+    async with tried(ca, evil=plugin) as trial:
+        plugin.signer.act = SIGNERS[case]
+        reply = await trial.sign(token)
+        assert reply.status == 503 and CANARY not in reply.json["message"]
+        assert evil.lines_of(caplog, "signers.x509")
+        assert await trial.on_record() == []
+        plugin.signer.act = None
+        assert (await trial.sign(token)).status == 201
+
+
+# Stores
+
+
+class Store(SQLiteStore):
+    """Keeps what it is told, until it is told to do something else at one of its methods."""
+
+    method = ""
+    act: evil.Act | None = None
+
+    def __getattribute__(self, name: str) -> Any:
+        act = super().__getattribute__("act")
+        return act if act and name == super().__getattribute__("method") else super().__getattribute__(name)
+
+
+class StorePlugin:
+    """Offers it as the kind ``evil``."""
+
+    store: Any
+
+    @hookimpl
+    def register_stores(self) -> Any:
+        return [kind("evil", SQLiteConfig, self._build)]
+
+    def _build(self, config: SQLiteConfig, context: Context) -> Any:
+        self.store = Store(config, context)
+        return self.store
+
+
+STORES = [case for case in FAILURES if "hangs" not in case]  # those hang for nobody but who needs the store
+
+
+@pytest.mark.parametrize("case", STORES)
+@pytest.mark.parametrize("method", ["commit", "is_spent"])
+async def test_of_a_store_that_fails_comes_no_certificate_and_no_token_is_burnt(
+    ca: TestCA, method: str, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit(ca, 'type = "storage_sqlite"', 'type = "evil"')
+    plugin, token = StorePlugin(), ca.token("svc.example")
+    async with tried(ca, evil=plugin) as trial:
+        plugin.store.method, plugin.store.act = method, FAILURES[case]
+        reply = await trial.sign(token)
+        assert reply.status in (500, 503) and CANARY.encode() not in reply.body
+        assert evil.lines_of(caplog)
+        assert (await direct.send(trial.app, "GET", "/roots")).status == 201
+        plugin.store.act = None
+        assert await trial.on_record() == []
+        assert (await trial.sign(token)).status == 201
+
+
+# Offers
+
+
+OFFERS = ("provisioners", "key_backends", "x509_signers", "ssh_signers", "stores", "extensions")
+
+
+def offering(hook: str, offer: Callable[[], Any]) -> Any:
+    """A plugin whose registration hook ``hook`` gives what ``offer`` does."""
+    name = f"register_{hook}"
+    namespace: dict[str, Any] = {}
+    exec(f"def {name}(self):\n    return offer()", {"offer": offer}, namespace)  # hooks are plain functions
+    return type("Plugin", (), {name: hookimpl(namespace[name])})()
+
+
+@pytest.mark.parametrize("case", ERRORS)
+@pytest.mark.parametrize("hook", OFFERS)
+def test_a_registration_that_raises_stops_the_start_and_is_named(ca: TestCA, hook: str, case: str) -> None:
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match=f"plugin evil: register_{hook} failed"):
+        ca.authority({"evil": offering(hook, evil.raising(_interrupting(ERRORS[case])))})
+
+
+def _interrupting(error: BaseException) -> BaseException:
+    # Outside of the event loop it is taken for the operator's Ctrl-C, as it should be.
+    return SystemExit(1) if isinstance(error, KeyboardInterrupt) else error
+
+
+KINDS: dict[str, Any] = {
+    "none": None, "text": "evil", "a class": Nothing, "a kind of a kind": [[kind("evil", Nothing, Signer)]],
+    "another's name": kind("x509signer", Nothing, Signer), "nearly its own": kind("evils", Nothing, Signer),
+    "a table that can be changed": kind("evil", dataclass(type("Open", (), {})), Signer),
+    "no table": kind("evil", dict, Signer),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.parametrize("hook", OFFERS)
+def test_a_kind_that_is_no_plain_kind_of_its_own_stops_the_start_and_is_named(ca: TestCA, hook: str, case: str) -> None:
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match="plugin evil: "):
+        ca.authority({"evil": offering(hook, lambda: KINDS[case])})
+
+
+@pytest.mark.parametrize("hook", OFFERS)
+def test_a_kind_that_is_offered_twice_stops_the_start(ca: TestCA, hook: str) -> None:
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match="the kind evil is offered twice"):
+        ca.authority({"evil": offering(hook, lambda: [kind("evil", Nothing, lambda config, context: None)] * 2)})
+
+
+@pytest.mark.parametrize("case", [case for case in ERRORS if case != "KeyboardInterrupt"])
+@pytest.mark.parametrize(
+    ("hook", "old", "place"),
+    [
+        ("x509_signers", 'type = "x509signer"', "signers.x509"),
+        ("stores", 'type = "storage_sqlite"', "store"),
+        ("provisioners", 'type = "jwk"', r"provisioners\[0\]"),
+        ("extensions", "", r"plugin\.evil"),
+        ("key_backends", "", r"keys\.evil"),
+    ],
+)
+def test_a_part_that_cannot_be_built_stops_the_start_and_is_named(
+    ca: TestCA, hook: str, old: str, place: str, case: str
+) -> None:
+    if old:
+        edit(ca, old, 'type = "evil"')
+    enable(ca, "evil")
+
+    @dataclass(frozen=True)
+    class Anything:
+        name: str = ""
+        path: str = ""
+        key: Any = None
+
+    offers = offering(hook, lambda: [kind("evil", Anything, evil.raising(ERRORS[case]))])
+    with pytest.raises(ConfigError, match=place):
+        ca.authority({"evil": offers})
+
+
+def test_a_second_key_backend_for_a_scheme_stops_the_start(ca: TestCA) -> None:
+    class Shadow:
+        scheme, blocking = "file", False
+
+        def __init__(self, config: Nothing, context: Any) -> None: ...
+
+        def load(self, uri: str) -> Any:
+            raise AssertionError("it must never be asked")
+
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match="another key backend serves the scheme file:"):
+        ca.authority({"evil": offering("key_backends", lambda: [kind("evil", Nothing, Shadow)])})
+
+
+@pytest.mark.parametrize("key", [None, b"key", "key", 7, object()], ids=lambda key: type(key).__name__)
+def test_a_key_backend_that_gives_no_key_stops_the_start(ca: TestCA, key: Any) -> None:
+    class Keyless:
+        scheme, blocking = "evil", False
+
+        def __init__(self, config: Nothing, context: Any) -> None: ...
+
+        def load(self, uri: str) -> Any:
+            return key
+
+    edit(ca, 'key = "file:secrets/intermediate_ca_key"', 'key = "evil:x"')
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match=r"signers\.x509"):
+        ca.authority({"evil": offering("key_backends", lambda: [kind("evil", Nothing, Keyless)])})
+
+
+# Routes
+
+
+@pytest.mark.parametrize("case", [*STORES, "answers nothing", "answers text"])
+async def test_a_route_that_gives_no_answer_harms_nobody_and_shows_nothing(
+    ca: TestCA, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: dict[str, evil.Act] = {"answers nothing": lambda _: _give(None), "answers text": lambda _: _give("yes")}
+
+    class Plugin:
+        @hookimpl
+        def routes(self, services: Any) -> Any:
+            return [Route("GET", "/evil/{}", (FAILURES | answers)[case])]
+
+    async with tried(ca, evil=Plugin()) as trial:
+        reply = await direct.send(trial.app, "GET", "/evil/x")
+        assert reply.status == 500
+        assert CANARY.encode() not in reply.body and b"Traceback" not in reply.body
+        assert evil.lines_of(caplog)
+        assert (await trial.sign()).status == 201
