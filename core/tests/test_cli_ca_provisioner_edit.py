@@ -34,6 +34,7 @@ from mica import ConfigError, hookimpl, kind
 class ToyConfig:
     name: str
     endpoint: str = field(metadata={"help": "Where the toys are"})
+    public_key: str = ""
     domains: tuple[str, ...] = field(default=(), metadata={"help": "Who may play", "flag": "domain"})
     toy_roots: tuple[Path, ...] = ()
     retries: int = 3
@@ -466,6 +467,11 @@ def test_flags_come_from_the_fields_of_the_plugin(toy: Operator) -> None:
         "strict": True,
         "colour": "blue",
     }
+
+
+def test_a_flag_that_two_types_bring_is_that_of_the_type_that_is_meant(toy: Operator) -> None:
+    toy.done("add", "box", "--type", "toy", "--endpoint", "e", "--public-key", "no file, as JWK's would be")
+    assert toy.table("box")["public_key"] == "no file, as JWK's would be"
 
 
 def test_arrays_grow_and_shrink(toy: Operator) -> None:

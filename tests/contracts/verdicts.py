@@ -17,6 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
+
+# A copy fails, and that is all that is asked: to make the example smaller could take minutes.
+settings.register_profile("trials", phases=(Phase.explicit, Phase.generate), database=None)
+settings.load_profile("trials")
 
 _CAUGHT = "caught(by, because): which test of the suite fails, and what its failure says (a regular expression)"
 

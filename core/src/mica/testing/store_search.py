@@ -132,6 +132,7 @@ class SearchContract(Placed):
             while cursor or not listed:
                 page = await store.search(Query(now=NOW, status=status, limit=7, cursor=cursor))
                 listed += [found.issuance for found in page.rows]
+                assert len(listed) <= len(before), "a page has a certificate a second time, or one issued since"
                 cursor = page.next_cursor
                 await asyncio.gather(*(store.commit(make_order()) for _ in range(10)))
             assert listed == before[::-1]

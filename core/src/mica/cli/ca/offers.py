@@ -121,9 +121,11 @@ class TypedCommand(click.Command):
         try:
             settings = read_settings(self._value("ca_config", ctx, args))
             type_ = self._value("type_", ctx, args)
-            ctx.meta[_META] = _offers(_with_plugin(settings, type_))
+            offers = _offers(_with_plugin(settings, type_))
             if type_ is not None:  # before flags that nobody brings are called unknown
-                find(ctx.meta[_META], type_, settings.path)
+                meant = find(offers, type_, settings.path)
+                offers = (meant, *(offer for offer in offers if offer is not meant))
+            ctx.meta[_META] = offers
         except (CLIError, ConfigError):
             if not ctx.resilient_parsing and not {"-h", "--help"}.intersection(args):
                 raise
@@ -145,7 +147,7 @@ class TypedCommand(click.Command):
         return made[self]
 
     def _made(self, ctx: click.Context) -> list[click.Option]:
-        """Each flag once."""
+        """Each flag once, as the first type has it that brings it; the type that is meant is the first."""
         own = {name for parameter in super().get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
         brought: dict[str, click.Option] = {}
         for offer in found(ctx):
