@@ -157,7 +157,7 @@ SIGNERS: dict[str, Callable[[Signer, bytes, CertType], Any]] = {
     "signs with the key of the other type": lambda signer, tbs, cert_type: ecdsa(
         signer.key(other_type(cert_type)), tbs
     ),
-    "signs other octets": lambda signer, tbs, cert_type: ecdsa(signer.key(cert_type), tbs[:-1] + b"\0"),
+    "signs other octets": lambda signer, tbs, cert_type: ecdsa(signer.key(cert_type), tbs[:-1] + bytes([tbs[-1] ^ 1])),
     "signs a digest": lambda signer, tbs, cert_type: ecdsa(signer.key(cert_type), tbs[:32]),
     "gives a signature in DER": der_signature,
     "gives numbers that are not minimal": padded,

@@ -198,7 +198,7 @@ def strange_keys(certificate: SSHCertificate) -> dict[str, bytes]:
         "a type with a NUL": string(b"ssh-ed25519\0") + ed[15:],
         "a type in capitals": text("SSH-ED25519") + ed[15:],
         "no type": string(b"") + point,
-        "a point not on the curve": text(name) + text("nistp256") + string(uncompressed[:-1] + b"\0"),
+        "a point not on the curve": text(name) + text("nistp256") + string(uncompressed[:-1] + bytes([uncompressed[-1] ^ 1])),
         "a compressed point": text(name) + text("nistp256") + string(compressed),
         "a point at infinity": text(name) + text("nistp256") + string(b"\0"),
         "a point at the origin": text(name) + text("nistp256") + string(b"\4" + bytes(64)),
