@@ -184,6 +184,7 @@ def strange_keys(certificate: SSHCertificate) -> dict[str, bytes]:
     name = "ecdsa-sha2-nistp256"
     ed = public(generate("Ed25519")).blob
     p384 = public(generate("EC-P384"))
+    astray = uncompressed[:-1] + bytes([uncompressed[-1] ^ 1])
     return {
         "an octet": b"\0", "zeros": bytes(100), "a length of 4 GiB": b"\xff" * 4 + BLOB[4:], "cut short": BLOB[:-1],
         "an octet too many": BLOB + b"\0", "twice": BLOB * 2, "half": BLOB[:40], "the type alone": text(name),
@@ -198,7 +199,7 @@ def strange_keys(certificate: SSHCertificate) -> dict[str, bytes]:
         "a type with a NUL": string(b"ssh-ed25519\0") + ed[15:],
         "a type in capitals": text("SSH-ED25519") + ed[15:],
         "no type": string(b"") + point,
-        "a point not on the curve": text(name) + text("nistp256") + string(uncompressed[:-1] + bytes([uncompressed[-1] ^ 1])),
+        "a point not on the curve": text(name) + text("nistp256") + string(astray),
         "a compressed point": text(name) + text("nistp256") + string(compressed),
         "a point at infinity": text(name) + text("nistp256") + string(b"\0"),
         "a point at the origin": text(name) + text("nistp256") + string(b"\4" + bytes(64)),
