@@ -7,11 +7,12 @@ written. So it is remembered what was lent, compared afterwards, and put right.
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import datetime
+from itertools import islice
 from operator import attrgetter, is_
 from typing import Any, NamedTuple
 
-#: What most fields hold; nothing is in them that could be changed.
-_LEAVES = frozenset((str, int, bytes, bool, datetime, type(None)))
+#: Types in which nothing could be changed: what most fields hold, and whatever else was met that is no dataclass.
+_LEAVES = {str, int, bytes, bool, datetime, type(None)}
 
 
 class _Shape(NamedTuple):
@@ -19,8 +20,6 @@ class _Shape(NamedTuple):
 
     names: tuple[str, ...]
     values: Callable[[Any], tuple[Any, ...]]
-    keeps: bool
-    """Whether it keeps what it has computed."""
 
 
 class Custody:
@@ -30,54 +29,53 @@ class Custody:
 
     def __init__(self, *lent: object) -> None:
         self._lent: list[tuple[Any, _Shape, tuple[Any, ...]]] = []
-        left = list(lent)
-        while left:
-            value = left.pop()
-            members = value if isinstance(value, tuple) else self._take(value)
+        left: list[Any] = [lent]
+        for value in left:  # which grows meanwhile
+            if isinstance(value, tuple):
+                members = value
+            elif (shape := _SHAPES.get(type(value)) or _learnt(type(value))) is not None:
+                members = shape.values(value)
+                self._lent.append((value, shape, members))
+            else:
+                continue
             left += [member for member in members if type(member) not in _LEAVES]
-
-    def _take(self, value: object) -> tuple[Any, ...]:
-        """What a dataclass holds, which is remembered; nothing of anything else."""
-        shape = _SHAPES.get(type(value), _UNKNOWN)
-        if shape is _UNKNOWN:
-            shape = _SHAPES[type(value)] = _shape(type(value))
-        if shape is None:
-            return ()
-        values = _values(value, shape)
-        self._lent.append((value, shape, values))
-        return values
 
     def restore(self) -> bool:
         """Whether anything had been changed. All of it is as it was."""
-        changed = [(each, shape, was) for each, shape, was in self._lent if not _same(_values(each, shape), was)]
-        for each, shape, before in changed:
-            _put_back(each, shape.names, before)
+        changed = [lent for lent in self._lent if not _as_it_was(*lent)]
+        for value, shape, before in changed:
+            _put_back(value, shape.names, before)
         return bool(changed)
 
 
-_UNKNOWN = _Shape((), lambda value: (), False)
-#: By type; None for what is no dataclass.
-_SHAPES: dict[type[Any], _Shape | None] = {}
+_SHAPES: dict[type[Any], _Shape] = {}
 
 
-def _shape(kind: type[Any]) -> _Shape | None:
+def _learnt(kind: type[Any]) -> _Shape | None:
+    """The shape of a type that is met for the first time; None where there is nothing to watch."""
     names = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
-    if not names:
-        return None
+    if names:
+        _SHAPES[kind] = _Shape(names, _reader(names, keeps=kind.__dictoffset__ != 0))
+    else:
+        _LEAVES.add(kind)
+    return _SHAPES.get(kind)
+
+
+def _reader(names: tuple[str, ...], *, keeps: bool) -> Callable[[Any], tuple[Any, ...]]:
+    """What gives the values of the fields and, of a class that keeps what it has computed, that as well."""
     getter: Any = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
-    return _Shape(names, getter, kind.__dictoffset__ != 0)
+    if not keeps:
+        return getter  # type: ignore[no-any-return]
+    # The fields came first into ``__dict__``: ``__init__`` has put them there.
+    return lambda value: (*getter(value), *islice(value.__dict__.values(), len(names), None))
 
 
-def _values(value: Any, shape: _Shape) -> tuple[Any, ...]:
-    """What its fields hold and, where it keeps what it has computed, that as well."""
-    found = shape.values(value)
-    if not shape.keeps:
-        return found
-    return (*found, *(member for name, member in value.__dict__.items() if name not in shape.names))
-
-
-def _same(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
-    """Whether nothing was replaced; something may have been computed since."""
+def _as_it_was(value: Any, shape: _Shape, before: tuple[Any, ...]) -> bool:
+    """Whether nothing was replaced or taken away; something may have been computed since."""
+    try:
+        now = shape.values(value)
+    except AttributeError:  # even a slot can be emptied
+        return False
     return len(now) >= len(before) and all(map(is_, now, before))
 
 
