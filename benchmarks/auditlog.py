@@ -1,6 +1,7 @@
 """What the audit log adds to ``POST /sign``: server CPU with it and without, and what it costs a client to wait.
 
-The two CAs take turns, since a machine is not equally fast all the time. How fast a log is verified is told as well.
+Budget: with the log, a request costs at most 1.15 times the CPU that it costs without. The two CAs take turns, since a
+machine is not equally fast all the time. How fast a log is verified is told as well.
 """
 
 import statistics
@@ -30,10 +31,12 @@ def main() -> None:
         cas = {name: _founded(Path(home) / name, logging=name == "with") for name in ("without", "with")}
         running = {name: stack.enter_context(served(ca)) for name, ca in cas.items()}
         turns = [{name: _load(service) for name, service in running.items()} for _ in range(TURNS)]
-        cpu, waiting = ({name: statistics.median(turn[name][i] for turn in turns) for name in cas} for i in (0, 1))
+        cpu = {name: min(turn[name][0] for turn in turns) for name in cas}  # noise only ever adds
+        waiting = {name: statistics.median(turn[name][1] for turn in turns) for name in cas}
         for name in cas:
             print(f"sign, {name} the audit log: {cpu[name] * 1e6:.0f} µs CPU each, p50 {waiting[name]:.1f} ms")
-        print(f"with / without: CPU {cpu['with'] / cpu['without']:.2f}, p50 {waiting['with'] / waiting['without']:.2f}")
+        ratio = cpu["with"] / cpu["without"]
+        print(f"with / without: CPU {ratio:.2f} (≤ 1.15), p50 {waiting['with'] / waiting['without']:.2f}")
         stack.close()
         _tell_reading(cas["with"].directory / "audit/audit.jsonl")
 

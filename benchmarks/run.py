@@ -8,7 +8,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     """Runs them."""
-    for name in ("issuance", "policy", "ssh", "startup", "store"):
+    for name in ("issuance", "policy", "auditlog", "ssh", "startup", "store"):
         print(f"== {name}", flush=True)
         runpy.run_path(str(HERE / f"{name}.py"), run_name="__main__")
 

@@ -41,7 +41,7 @@ _ROLES = """\
 
 Members are found once, when the authority is assembled. An optional ability is a Protocol of its own (**ability**
 below): whoever has its members has it. Who answers late is cancelled, and what was asked for is refused: a hook after
-5 s, a provisioner or a signer after 10 s.
+5 s, a provisioner or a signer after 10 s. A store has 30 s and an endpoint 90 s, and the client is told to try again.
 """
 
 _CONTEXTS = """\
@@ -69,7 +69,8 @@ _REGISTERED = Occasion(
 _SERVED = Occasion(
     title="What a plugin serves",
     when="Once, when the server is put together.",
-    failure="The start is refused. An endpoint that raises later is answered by the table of errors, others by 500.",
+    failure="The start is refused. An endpoint that raises later is answered by the table of errors, others by 500; "
+    "one that hangs, by 503 after 90 s.",
 )
 _ASKED = Occasion(
     title="What a plugin thinks",

@@ -24,6 +24,8 @@ COMMANDS = dict(GENERATE["commands"]())
 EXAMPLES = {path: GENERATE["examples"](command) for path, command in COMMANDS.items()}
 #: They run until they are ended.
 ENDLESS = ("mica ca serve", "--daemon")
+#: How such an example ends for people; here it is ended once it runs, however long a busy machine takes until then.
+SHORT, LONG = "timeout --preserve-status 5 ", "timeout --preserve-status 50 "
 PASSWORDS = {
     "ca-password.txt": "the password of the CA keys",
     "provisioner-password.txt": "the password of the provisioner",
@@ -114,8 +116,9 @@ class World:
             **self.agent.environment,
         }
         endless = any(sign in script for sign in ENDLESS)
+        line = f"exec {script.replace(SHORT, LONG)}" if endless else script
         process = subprocess.Popen(
-            ["bash", "-euc", f"exec {script}" if endless else script], cwd=work, env=environment, text=True,
+            ["bash", "-euc", line], cwd=work, env=environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         said = _beginning(process) if endless else ""

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from tests.daemons import LINE, CAHost, Daemon, started
+from tests.nginx import nginx
 
 from mica.testing.ca import TestCA
 from mica.testing.exchange import obtain
@@ -421,29 +422,6 @@ def test_a_period_is_kept_and_a_threshold_too(outfit: Outfit) -> None:
         daemon.end()
 
 
-NGINX = """\
-daemon off;
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log info;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    uwsgi_temp_path {prefix}/uwsgi;
-    scgi_temp_path {prefix}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        server_name svc.example;
-        ssl_certificate {prefix}/svc.crt;
-        ssl_certificate_key {prefix}/svc.key;
-        return 200 "hello";
-    }}
-}}
-"""
-
-
 @dataclass
 class Visitor:
     """A client that visits nginx again and again, and notes what it saw."""
@@ -481,32 +459,13 @@ class Visitor:
             thread.join(20)
 
 
-@contextmanager
-def nginx(program: str, outfit: Outfit, port: int) -> Iterator[str]:
-    """nginx serves ``svc.crt``; the command that makes it read its files again."""
-    prefix = outfit.folder
-    (prefix / "nginx.conf").write_text(NGINX.format(prefix=prefix, port=port))
-    command = [program, "-p", str(prefix), "-c", str(prefix / "nginx.conf"), "-e", str(prefix / "error.log")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    listening = f"0100007F:{port:04X}"
-    try:
-        for _ in range(200):
-            assert process.poll() is None, (prefix / "error.log").read_text()
-            if listening in Path("/proc/net/tcp").read_text():
-                break
-            time.sleep(0.05)
-        yield shlex.join([*command, "-s", "reload"])
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 def test_a_service_is_never_without_a_valid_certificate_though_its_ca_is_away(
     host: CAHost, tmp_path: Path, tool: Callable[[str], str]
 ) -> None:
     """Two minutes, certificates of one: the CA is away for 12 seconds when a renewal is due, and restarts later."""
     program, port, began = tool("nginx"), free_port(), time.monotonic()
     outfit = Outfit(host, tmp_path)
+    files = {"ssl_certificate": tmp_path / "svc.crt", "ssl_certificate_key": tmp_path / "svc.key"}
 
     def until(second: float) -> None:
         time.sleep(max(began + second - time.monotonic(), 0))
@@ -515,7 +474,8 @@ def test_a_service_is_never_without_a_valid_certificate_though_its_ca_is_away(
     began = time.monotonic()
     visitor = Visitor(port, ssl.create_default_context(cafile=str(host.ca.directory / "certs/root_ca.crt")))
     with ExitStack() as stack:
-        reload = stack.enter_context(nginx(program, outfit, port))
+        command = stack.enter_context(nginx(program, tmp_path, port, {**files, "return": '200 "hello"'}))
+        reload = shlex.join([*command, "-s", "reload"])
         stack.enter_context(visitor.visiting())
         daemon = stack.enter_context(outfit.daemon("--max-backoff", "3s", "--exec", reload))
         until(34)

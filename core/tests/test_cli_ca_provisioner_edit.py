@@ -472,6 +472,8 @@ def test_flags_come_from_the_fields_of_the_plugin(toy: Operator) -> None:
 def test_a_flag_that_two_types_bring_is_that_of_the_type_that_is_meant(toy: Operator) -> None:
     toy.done("add", "box", "--type", "toy", "--endpoint", "e", "--public-key", "no file, as JWK's would be")
     assert toy.table("box")["public_key"] == "no file, as JWK's would be"
+    toy.done("update", "--public-key", "nor is this", "--retries", "4", "box")
+    assert (toy.table("box")["public_key"], toy.table("box")["retries"]) == ("nor is this", 4)
 
 
 def test_arrays_grow_and_shrink(toy: Operator) -> None:

@@ -1,7 +1,9 @@
 """A deadline that is armed only when there is something to wait for."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -122,3 +124,57 @@ async def test_whatever_it_waits_for_may_fail_again_and_again() -> None:
         return "done"
 
     assert await within(1, stubborn()) == "done"
+
+
+async def stubborn(over: asyncio.Event) -> None:
+    while not over.is_set():
+        with suppress(asyncio.CancelledError):
+            await over.wait()
+
+
+async def stubborn_task(over: asyncio.Event) -> None:
+    await asyncio.create_task(stubborn(over))
+
+
+WAYS: dict[str, Callable[[asyncio.Event], Any]] = {
+    "a task": lambda over: asyncio.create_task(stubborn(over)),
+    "a task in a coroutine": stubborn_task,
+    "several": lambda over: asyncio.gather(stubborn(over), stubborn(over)),
+    "one with a time limit of its own": lambda over: asyncio.wait_for(stubborn(over), 60),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_task_that_does_not_end_when_told_is_not_waited_for(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "GRACE", 0.02)
+    over, before = asyncio.Event(), asyncio.all_tasks()
+    async with asyncio.timeout(5):
+        with pytest.raises(TimeoutError):
+            await within(0.01, WAYS[way](over))
+    over.set()
+    await asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True)
+
+
+async def test_a_task_that_ends_when_told_has_cleaned_up() -> None:
+    ended = []
+
+    async def answer() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            ended.append(True)
+
+    with pytest.raises(TimeoutError):
+        await within(0.01, asyncio.gather(answer(), answer()))
+    assert ended == [True, True]
+
+
+async def test_a_task_that_is_waited_for_gives_its_result_and_its_failure() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    assert await within(5, asyncio.create_task(asyncio.sleep(0, 7))) == 7
+    with pytest.raises(LookupError):
+        await within(5, asyncio.create_task(fail()))

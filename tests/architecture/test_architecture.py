@@ -39,6 +39,7 @@ PUBLISHED_MODULES = {
     "mica.client.sources",
     "mica.clock",
     "mica.constraints",
+    "mica.jwa",
     "mica.jwe",
     "mica.jwk",
     "mica.keyfiles",

@@ -1,7 +1,9 @@
 """Broken copies on trial: a role's suite is turned on all of them in one process, and each is judged by itself."""
 
 import ast
+import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,20 +30,26 @@ class Copy:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.name.removeprefix("Test")).lower()
 
 
+def modules(role: str) -> list[Path]:
+    """Those with the role's broken copies: one of its name, or all in the folder of its name."""
+    folder = _BROKEN / role
+    return sorted(folder.glob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
 def broken_copies(role: str) -> list[Copy]:
-    """Those of the role, in the order of their module, which is read and not imported."""
-    tree = ast.parse((_BROKEN / f"{role}.py").read_text())
+    """Those of the role, in the order of its modules, which are read and not imported."""
     return [
         Copy(name=node.name, fault=ast.get_docstring(node) or "")
-        for node in tree.body
+        for module in modules(role)
+        for node in ast.parse(module.read_text()).body
         if isinstance(node, ast.ClassDef) and any("caught" in ast.unparse(mark) for mark in node.decorator_list)
     ]
 
 
 def verdicts(role: str, file: Path) -> dict[str, Any]:
-    """What the suite said of each class in the role's module, as the plugin ``verdicts`` has written it to ``file``."""
+    """What the suite said of each class of the role, as the plugin ``verdicts`` has written it to ``file``."""
     options = ("-p", "no:cacheprovider", "-p", "tests.contracts.verdicts", "--hypothesis-seed=0", f"--verdicts={file}")
-    command = [sys.executable, "-m", "pytest", *options, _BROKEN / f"{role}.py"]
+    command = [sys.executable, "-m", "pytest", *options, *modules(role)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_WITHIN_SECONDS, check=False, cwd=_ROOT)
     assert done.returncode == _TESTS_FAILED, f"the copies were not tried:\n{done.stdout[-4000:]}\n{done.stderr}"
     found: dict[str, Any] = json.loads(file.read_text())
@@ -52,7 +60,7 @@ class BrokenCopies:
     """Every broken copy is caught by its role's suite, in the test and for the reason that it is known for."""
 
     role: ClassVar[str]
-    """The module in ``broken``."""
+    """The module or the folder in ``broken``."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "copy" in metafunc.fixturenames:
@@ -61,7 +69,12 @@ class BrokenCopies:
     @pytest.fixture(scope="class")
     @classmethod
     def trials(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-        return verdicts(cls.role, tmp_path_factory.mktemp(cls.role) / "verdicts.json")
+        """Tried once, though several processes of pytest-xdist have a share of the tests."""
+        own = tmp_path_factory.getbasetemp()
+        file = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"{cls.role}.json"
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return json.loads(file.read_text()) if file.exists() else verdicts(cls.role, file)
 
     def test_the_suite_catches_it(self, trials: dict[str, Any], copy: Copy) -> None:
         assert copy.fault, f"{copy.name} does not say what is wrong with it"

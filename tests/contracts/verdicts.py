@@ -3,8 +3,8 @@
 A module in ``broken`` holds the broken copies of one role's parts. Each is a test class, a suite of ``mica.testing``
 turned on a part with one thing wrong; its docstring says what, and ``@pytest.mark.caught(by=…, because=…)`` says which
 test of the suite must fail, and what that failure says. A class without the mark is an original: of its tests those
-are run that catch its copies, and they pass. Such a module is collected only when it is named, and with this plugin;
-``trials`` does that.
+are run, after all copies, that have caught one, and they pass. Such a module is collected only when it is named, and
+with this plugin; ``trials`` does that.
 
 With ``--verdicts`` a copy is turned on the test that must catch it and on no other. Without, as for somebody who
 wants to know what else would (``python -m pytest -p tests.contracts.verdicts tests/contracts/broken/store.py``), the
@@ -26,6 +26,13 @@ settings.load_profile("trials")
 _CAUGHT = "caught(by, because): which test of the suite fails, and what its failure says (a regular expression)"
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite waits briefly, and once: for a copy that blocks or does not answer, it would wait in vain."""
+    monkeypatch.setattr("mica.testing.verdicts.DEADLINE", 0.1)
+    monkeypatch.setattr("mica.testing.heartbeat._TRIALS", 1)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--verdicts", type=Path, help="a file, where it is written what caught each broken copy")
 
@@ -42,7 +49,12 @@ def _class_of(item: pytest.Item) -> type:
 
 
 def _test_of(item: pytest.Item) -> str:
-    return item.nodeid.rpartition("::")[2].partition("[")[0]
+    return _case_of(item).partition("[")[0]
+
+
+def _case_of(item: pytest.Item) -> str:
+    """The test with its parameters."""
+    return item.nodeid.rpartition("::")[2]
 
 
 def _mark_of(cls: type) -> pytest.Mark | None:
@@ -57,6 +69,7 @@ class _Trials:
         self._file = verdicts
         self._failures: dict[str, dict[str, str]] = {}
         self._passed: dict[str, list[str]] = defaultdict(list)
+        self._catches: set[str] = set()
         self._marks: dict[str, pytest.Mark | None] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -64,11 +77,13 @@ class _Trials:
         classes = {_class_of(item) for item in items}
         marks = {cls: _mark_of(cls) for cls in classes}
         self._marks = {cls.__name__: mark for cls, mark in marks.items()}
+        assert len(self._marks) == len(classes), "two classes of a role have one name"
         catching = {
             cls: {mark.kwargs["by"] for copy, mark in marks.items() if mark is not None and issubclass(copy, cls)}
             for cls in classes
         }
         named = [item for item in items if _test_of(item) in catching[_class_of(item)]]
+        named.sort(key=lambda item: marks[_class_of(item)] is None)
         others = [item for item in items if item not in set(named)]
         wanted = [item for item in others if self._file is None and marks[_class_of(item)] is not None]
         config.hook.pytest_deselected(items=[item for item in others if item not in set(wanted)])
@@ -76,8 +91,10 @@ class _Trials:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """A broken copy that has been caught is left alone."""
+        """A broken copy that has been caught is left alone, and so is an original by what has caught none."""
         name = _class_of(item).__name__
+        if self._marks[name] is None and _case_of(item) not in self._catches:
+            pytest.skip("has caught nothing")
         if self._marks[name] is not None and name in self._failures:
             pytest.skip("caught already")
 
@@ -88,6 +105,7 @@ class _Trials:
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             message = crash.message if crash is not None else report.longreprtext
+            self._catches.add(_case_of(item))
             self._failures.setdefault(name, {"test": test, "when": report.when, "message": message})
         elif report.when == "call" and report.passed:
             self._passed[name].append(test)

@@ -84,13 +84,6 @@ class Place:
         assert self.mica("certificate", "inspect", request)
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
 @pytest.fixture
 def place(tmp_path: Path, commands: Commands, tool: Callable[[str], str]) -> Place:
     made = Place(folder=tmp_path, commands=commands, openssl_path=tool("openssl"))

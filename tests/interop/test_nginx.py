@@ -1,41 +1,15 @@
 """nginx serves with a certificate of the CA, and asks its clients for one."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.nginx import nginx
 
 from mica.testing.ca import TestCA
 from mica.testing.exchange import Credential, ask, keep, obtain
 from mica.testing.service import Service, free_port, served
-
-CONFIGURATION = """\
-daemon off;
-master_process off;
-pid {prefix}/nginx.pid;
-error_log {prefix}/error.log info;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {prefix}/body;
-    proxy_temp_path {prefix}/proxy;
-    fastcgi_temp_path {prefix}/fastcgi;
-    uwsgi_temp_path {prefix}/uwsgi;
-    scgi_temp_path {prefix}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        server_name svc.example;
-        ssl_certificate {certificate};
-        ssl_certificate_key {key};
-        ssl_client_certificate {root};
-        ssl_verify_client on;
-        ssl_verify_depth 2;
-        return 200 "$ssl_client_verify $ssl_client_s_dn";
-    }}
-}}
-"""
 
 Curl = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -47,40 +21,27 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def nginx(tool: Callable[[str], str], service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """nginx, with a certificate for ``svc.example``; its port."""
-    program = tool("nginx")
+def port(tool: Callable[[str], str], service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Where nginx listens, with a certificate for ``svc.example``."""
     prefix, port = tmp_path_factory.mktemp("nginx"), free_port()
     own = obtain(service, prefix, "svc.example")
-    configuration = prefix / "nginx.conf"
-    configuration.write_text(
-        CONFIGURATION.format(prefix=prefix, port=port, certificate=own.certificate, key=own.key, root=service.root_file)
-    )
-    command = [program, "-p", str(prefix), "-c", str(configuration), "-e", str(prefix / "error.log")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        _wait_until_it_listens(process, port)
+    directives = {
+        "ssl_certificate": own.certificate,
+        "ssl_certificate_key": own.key,
+        "ssl_client_certificate": service.root_file,
+        "ssl_verify_client": "on",
+        "ssl_verify_depth": 2,
+        "return": '200 "$ssl_client_verify $ssl_client_s_dn"',
+    }
+    with nginx(tool("nginx"), prefix, port, directives):
         yield port
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
-
-
-def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int) -> None:
-    listening = f"0100007F:{port:04X}"
-    for _ in range(200):
-        assert process.poll() is None, process.communicate()[1]
-        if listening in Path("/proc/net/tcp").read_text():
-            return
-        time.sleep(0.05)
-    pytest.fail("nginx does not listen")
 
 
 @pytest.fixture(scope="module")
-def curl(tool: Callable[[str], str], service: Service, nginx: int) -> Curl:
+def curl(tool: Callable[[str], str], service: Service, port: int) -> Curl:
     """Asks nginx as ``svc.example``."""
     program = [tool("curl"), "-sS", "--cacert", str(service.root_file), "-w", "\n%{http_code}"]
-    target = ["--resolve", f"svc.example:{nginx}:127.0.0.1", f"https://svc.example:{nginx}/"]
+    target = ["--resolve", f"svc.example:{port}:127.0.0.1", f"https://svc.example:{port}/"]
 
     def run(credential: Credential | None = None) -> "subprocess.CompletedProcess[str]":
         identity = ["--cert", str(credential.certificate), "--key", str(credential.key)] if credential else []

@@ -136,15 +136,6 @@ def certificate_of(key: Path) -> Path:
     return key.with_name(f"{key.name}-cert.pub")
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    for program in ("sshd", "ssh", "ssh-keygen", "ssh-agent", "ssh-add"):
-        find(program)
-    running = Commands()
-    yield running
-    running.close()
-
-
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
@@ -153,6 +144,8 @@ def write(path: Path, text: str) -> Path:
 @contextmanager
 def established(commands: Commands, folder: Path, keys: Sequence[str] = ("p256",)) -> Iterator[Site]:
     """A CA as ``mica ca init --ssh`` makes it is served; a host and a user trust it; the host is certified."""
+    for program in ("sshd", "ssh", "ssh-keygen", "ssh-agent", "ssh-add"):
+        find(program)
     url, home = f"https://localhost:{free_port()}", folder / "ca"
     password = write(folder / "provisioner-password", "the password of the provisioner\n")
     ca_password = write(folder / "ca-password", f"{CA_PASSWORD}\n")

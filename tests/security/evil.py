@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.security import direct
 
 from mica.authority import Authority
 from mica.keyfiles import generate
 from mica.records import CertificateKind, Query
 from mica.testing.ca import TestCA, csr_pem
+from mica.testing.line_requests import Reply, send
 from mica.testing.plugins import enable
 from mica.web.app import Application, create_app
 
@@ -108,10 +108,10 @@ class Trial:
     authority: Authority
     app: Application
 
-    async def sign(self, token: str = "", name: str = "svc.example") -> direct.Reply:
+    async def sign(self, token: str = "", name: str = "svc.example") -> Reply:
         """The answer to an order, with a good token unless another is given."""
         body = {"csr": csr_pem(name, key=KEY), "ott": token or self.ca.token(name, sans=[name])}
-        return await direct.send(self.app, "POST", "/sign", body)
+        return await send(self.app, "POST", "/sign", body)
 
     async def on_record(self) -> list[str]:
         """The subjects of all certificates."""

@@ -1,17 +1,22 @@
 """Evil signers, stores, key backends, extensions, routes: no certificate, a line with their name, a CA that lives."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.security import direct, evil
+from cryptography import x509
+from tests.security import evil
 from tests.security.evil import CANARY, ERRORS, FAILURES, tried
 
-from mica import Context, Route, deadlines, hookimpl, issuance, kind
-from mica.errors import ConfigError
+from mica import Context, Route, deadlines, hookimpl, issuance, kind, lifecycle, punctuality
+from mica.errors import ConfigError, Unavailable
 from mica.testing.ca import TestCA
+from mica.testing.line_requests import send
 from mica.testing.plugins import enable
+from mica.web import pluginroutes
 from mica_storage_sqlite import SQLiteConfig, SQLiteStore
 from mica_x509signer.signer import X509KeySigner, X509SignerConfig
 
@@ -24,6 +29,8 @@ class Nothing:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(issuance, "SIGNING_DEADLINE", 0.05)
+    monkeypatch.setattr(lifecycle, "CLOSING_DEADLINE", 0.05)
+    monkeypatch.setattr(pluginroutes, "DEADLINE", 0.05)
     monkeypatch.setattr(deadlines, "GRACE", 0.05)
 
 
@@ -68,6 +75,8 @@ SIGNERS: dict[str, evil.Act] = {
     "gives None": evil.raising_later(StopIteration()),
     "gives text": lambda tbs: _give("signature"),
     "gives nothing to wait for": lambda tbs: b"signature",
+    "gives no octets": lambda tbs: _give(b""),
+    "gives a number": lambda tbs: _give(64),
 }
 
 
@@ -89,6 +98,32 @@ async def test_of_a_signer_that_gives_no_signature_comes_no_certificate_and_no_t
         assert await trial.on_record() == []
         plugin.signer.act = None
         assert (await trial.sign(token)).status == 201
+
+
+class Octets(bytes):
+    """Octets that say something else whenever they are asked."""
+
+    def __radd__(self, other: bytes) -> bytes:
+        return b"anything"
+
+    def __len__(self) -> int:
+        return 0
+
+
+async def test_what_a_signer_gives_counts_for_its_octets_and_what_it_is_for_what_it_was_when_built(ca: TestCA) -> None:
+    edit(ca, 'type = "x509signer"', 'type = "evil"')
+    plugin = SignerPlugin()
+    async with tried(ca, evil=plugin) as trial:
+        signer = plugin.signer
+
+        async def sign(tbs: bytes) -> Octets:
+            return Octets(await X509KeySigner.sign(signer, tbs))
+
+        signer.act, signer.algorithm, signer.chain = sign, b"", ()
+        reply = await trial.sign()
+        assert reply.status == 201
+        leaf = x509.load_pem_x509_certificate(reply.json["crt"].encode())
+        leaf.verify_directly_issued_by(trial.authority.issuer.certificate)
 
 
 # Stores
@@ -134,10 +169,66 @@ async def test_of_a_store_that_fails_comes_no_certificate_and_no_token_is_burnt(
         reply = await trial.sign(token)
         assert reply.status in (500, 503) and CANARY.encode() not in reply.body
         assert evil.lines_of(caplog)
-        assert (await direct.send(trial.app, "GET", "/roots")).status == 201
+        assert (await send(trial.app, "GET", "/roots")).status == 201
         plugin.store.act = None
         assert await trial.on_record() == []
         assert (await trial.sign(token)).status == 201
+
+
+async def test_of_a_store_that_hangs_comes_503_no_certificate_and_no_second_try_of_the_token(
+    ca: TestCA, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(ca, 'type = "storage_sqlite"', 'type = "evil"')
+    plugin, token, landed = StorePlugin(), ca.token("svc.example"), []
+
+    async def late(commit: Any) -> None:
+        landed.append(asyncio.create_task(SQLiteStore.commit(plugin.store, commit)))
+        await evil.hang()
+
+    async with tried(ca, evil=plugin) as trial:
+        plugin.store.method, plugin.store.act = "commit", late
+        with monkeypatch.context() as impatient:
+            impatient.setattr(punctuality, "DEADLINE", 0.05)
+            reply = await trial.sign(token)
+        assert (reply.status, "crt" in reply.json) == (503, False)
+        assert evil.lines_of(caplog, "the store did not answer commit in time")
+        plugin.store.act = None
+        assert (await trial.sign(token)).status == 401
+        assert not trial.authority.in_flight.held
+        await asyncio.gather(*landed)
+        assert await trial.on_record() == ["svc.example"]
+        ca.clock.moment += timedelta(days=1)
+        assert (await trial.sign()).status == 201
+        assert not trial.authority.in_flight.undecided, "what nobody can use any more is remembered"
+
+
+@pytest.mark.parametrize("act", [evil.hang, evil.hang_on], ids=lambda act: act.__name__)
+async def test_a_store_that_hangs_before_the_commit_leaves_the_token(
+    ca: TestCA, act: evil.Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(ca, 'type = "storage_sqlite"', 'type = "evil"')
+    plugin, token = StorePlugin(), ca.token("svc.example")
+    async with tried(ca, evil=plugin) as trial:
+        plugin.store.method, plugin.store.act = "is_spent", act
+        with monkeypatch.context() as impatient:
+            impatient.setattr(punctuality, "DEADLINE", 0.05)
+            assert (await trial.sign(token)).status == 503
+        plugin.store.act = None
+        assert (await trial.sign(token)).status == 201
+
+
+@pytest.mark.parametrize("answer", [None, 0, "", evil.hang], ids=lambda answer: type(answer).__name__)
+async def test_a_store_that_does_not_say_whether_a_token_is_spent_is_not_believed(
+    ca: TestCA, answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    edit(ca, 'type = "storage_sqlite"', 'type = "evil"')
+    plugin = StorePlugin()
+    async with tried(ca, evil=plugin) as trial:
+        plugin.store.method, plugin.store.act = "is_spent", lambda _: _give(answer)
+        assert (await trial.sign()).status == 503
+        assert evil.lines_of(caplog, "the store answered is_spent with")
+        plugin.store.act = None
+        assert await trial.on_record() == []
 
 
 # Offers
@@ -219,6 +310,68 @@ def test_a_part_that_cannot_be_built_stops_the_start_and_is_named(
         ca.authority({"evil": offers})
 
 
+@pytest.mark.parametrize(
+    ("hook", "old", "fault"),
+    [
+        ("x509_signers", 'type = "x509signer"', r"signers\.x509: .*NoneType.* lacks .*sign"),
+        ("stores", 'type = "storage_sqlite"', "store: .*NoneType.* lacks .*commit"),
+        ("provisioners", 'type = "jwk"', r"provisioners\[0\]: .*NoneType.* lacks .*operations"),
+        ("key_backends", "", r"keys\.evil: .*NoneType.* lacks .*load"),
+        ("extensions", "", r"plugin\.evil: plugin evil: implements no hook"),
+    ],
+)
+def test_a_constructor_that_forgets_to_return_stops_the_start_and_is_named(
+    ca: TestCA, hook: str, old: str, fault: str
+) -> None:
+    if old:
+        edit(ca, old, 'type = "evil"')
+    enable(ca, "evil")
+
+    @dataclass(frozen=True)
+    class Anything:
+        name: str = ""
+        path: str = ""
+        key: Any = None
+
+    with pytest.raises(ConfigError, match=fault):
+        ca.authority({"evil": offering(hook, lambda: [kind("evil", Anything, lambda config, context: None)])})
+
+
+@pytest.mark.parametrize("case", FAILURES)
+async def test_an_extension_that_cannot_end_is_named_and_the_store_is_closed_all_the_same(
+    ca: TestCA, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endless:
+        @hookimpl
+        def notify(self, event: Any) -> None: ...
+
+        def aclose(self) -> Any:
+            return FAILURES[case]()
+
+    edit(ca, 'type = "storage_sqlite"', 'type = "evil"')
+    plugin = StorePlugin()
+    offers = offering("extensions", lambda: [kind("endless", Nothing, lambda config, context: Endless())])
+    async with tried(ca, evil=plugin, endless=offers) as trial:
+        assert (await trial.sign()).status == 201
+    assert evil.lines_of(caplog, "Endless failed to close")
+    with pytest.raises(Unavailable, match="is not open"):
+        await plugin.store.probe()
+
+
+@pytest.mark.parametrize("case", ERRORS)
+async def test_an_extension_that_cannot_start_stops_the_start_and_is_named(ca: TestCA, case: str) -> None:
+    class Unready:
+        start = staticmethod(evil.raising_later(ERRORS[case]))
+
+        @hookimpl
+        def notify(self, event: Any) -> None: ...
+
+    offers = offering("extensions", lambda: [kind("evil", Nothing, lambda config, context: Unready())])
+    with pytest.raises(Unavailable, match=r"Unready could not be started"):
+        async with tried(ca, evil=offers):
+            pytest.fail("it has started")
+
+
 def test_a_second_key_backend_for_a_scheme_stops_the_start(ca: TestCA) -> None:
     class Shadow:
         scheme, blocking = "file", False
@@ -252,7 +405,7 @@ def test_a_key_backend_that_gives_no_key_stops_the_start(ca: TestCA, key: Any) -
 # Routes
 
 
-@pytest.mark.parametrize("case", [*STORES, "answers nothing", "answers text"])
+@pytest.mark.parametrize("case", [*FAILURES, "answers nothing", "answers text"])
 async def test_a_route_that_gives_no_answer_harms_nobody_and_shows_nothing(
     ca: TestCA, case: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -264,8 +417,8 @@ async def test_a_route_that_gives_no_answer_harms_nobody_and_shows_nothing(
             return [Route("GET", "/evil/{}", (FAILURES | answers)[case])]
 
     async with tried(ca, evil=Plugin()) as trial:
-        reply = await direct.send(trial.app, "GET", "/evil/x")
-        assert reply.status == 500
+        reply = await send(trial.app, "GET", "/evil/x")
+        assert reply.status == (503 if "hangs" in case else 500)
         assert CANARY.encode() not in reply.body and b"Traceback" not in reply.body
-        assert evil.lines_of(caplog)
+        assert evil.lines_of(caplog, "plugin evil", "GET /evil/{}")
         assert (await trial.sign()).status == 201

@@ -1,11 +1,13 @@
 """Evil policies and listeners: no certificate comes of them, the log names them, and the CA lives on."""
 
 import asyncio
+from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.security import direct, evil
+from tests.security import evil
 from tests.security.evil import CANARY, FAILURES, hang_and_agree, tried
 
 from mica import Exactly, deadlines, hookimpl, hooks, listeners
@@ -17,6 +19,7 @@ from mica.pkix import SubjectPublicKey
 from mica.renewal import renew
 from mica.requests import RenewRequest
 from mica.testing.ca import TestCA
+from mica.testing.line_requests import send
 
 
 class Policy:
@@ -63,6 +66,76 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "GRACE", 0.05)
 
 
+class Posing:
+    """Not what it says that it is."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._kind
+
+
+class Asking:
+    """Whoever asks it anything meets an end."""
+
+    def _end(self, *_: Any) -> Any:
+        raise SystemExit(CANARY)
+
+    __bool__ = __len__ = __str__ = __repr__ = __iter__ = _end
+    __class__ = property(_end)
+
+
+class Text(str):
+    """A text that denies everything."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _deny(self, *_: Any) -> Any:
+        raise RuntimeError(CANARY)
+
+    __bool__ = __len__ = __eq__ = __str__ = __repr__ = __format__ = _deny
+
+
+class Untold(Exception):
+    """One that was never told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(CANARY)
+
+    __repr__ = __str__
+
+
+class Unfinished(Unauthorized):
+    """Its author forgot ``super().__init__``, and what it says of itself is wrong."""
+
+    def __init__(self) -> None: ...
+
+    def __str__(self) -> str:
+        return f"{self.reason}"  # type: ignore[attr-defined]
+
+
+async def stream() -> Any:
+    yield None
+
+
+async def _agree() -> None: ...
+
+
+SPENT = _agree()
+SPENT.close()
+
+
+async def disobedient() -> None:
+    async def work() -> None:
+        for _ in range(20):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+
+    await asyncio.create_task(work())
+
+
 def own(error: MicaError) -> evil.Act:
     return evil.raising(error)
 
@@ -71,7 +144,15 @@ ANSWERS: dict[str, evil.Act] = {
     "agrees after the deadline": hang_and_agree,
     "gives a coroutine that gives one": lambda *_: asyncio.sleep(0, asyncio.sleep),
     "gives its own class": lambda *_: Policy,
-    "gives a text of its own kind": lambda *_: type("Text", (str,), {"__bool__": lambda self: False})("no"),
+    "gives what calls itself a text": lambda *_: Posing(str),
+    "gives what calls itself nothing": lambda *_: Posing(type(None)),
+    "gives what asks back": lambda *_: Asking(),
+    "gives an asynchronous generator": lambda *_: stream(),
+    "gives one coroutine to all": lambda *_: SPENT,
+    "waits for a task that does not obey": lambda *_: disobedient(),
+    "raises what cannot be told": evil.raising(Untold()),
+    "raises later what cannot be told": evil.raising_later(Untold()),
+    "is not authorised, and cannot say why": evil.raising(Unfinished()),
     "is not authorised": own(Unauthorized(CANARY)),
     "finds a mistake in the configuration": own(ConfigError([CANARY])),
     "gives bytes": lambda *_: b"no",
@@ -94,6 +175,22 @@ async def test_a_policy_that_does_not_plainly_agree_refuses_is_named_and_burns_n
         assert await trial.on_record() == []
         policy.act = None
         assert (await trial.sign(token)).status == 201
+
+
+async def test_an_objection_of_a_class_of_its_own_counts_for_what_is_written_there(ca: TestCA) -> None:
+    class Reason(StrEnum):
+        NO = "not on Fridays"
+
+    policy, witness = Policy(lambda *_: Text("not today")), Witness()
+    async with tried(ca, evil=policy, witness=witness) as trial:
+        refused = await trial.sign()
+        assert refused.status == 403 and "not today" in refused.json["message"]
+        policy.act = lambda *_: Reason.NO
+        assert "not on Fridays" in (await trial.sign()).json["message"]
+        policy.act = lambda *_: Text("")
+        assert "policy evil refused" in (await trial.sign()).json["message"]
+        assert await trial.on_record() == []
+    assert [type(reason) for event in witness.heard for reason in event.reasons] == [str] * 3  # type: ignore[union-attr]
 
 
 async def test_while_a_policy_hangs_others_are_served(ca: TestCA, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +291,9 @@ HEARERS: dict[str, evil.Act] = {
     "forges the record": lambda event: write(event.issuance, subject="root", certificate=b""),
     "forges the id": lambda event: write(event.issuance.id, serial_number=1),
     "forges the evidence": lambda event: event.evidence.clear(),
+    "takes something out": lambda event: object.__delattr__(event, "subject"),
+    "raises what cannot be told": evil.raising(Untold()),
+    "answers what asks back": lambda event: Asking(),
 }
 
 
@@ -206,7 +306,7 @@ async def test_a_listener_harms_neither_certificates_nor_who_listens_after_it(
         replies = [await trial.sign(name=f"{number}.example") for number in range(3)]
         assert {reply.status for reply in replies} == {201}
     leaves = [x509.load_pem_x509_certificate(reply.json["crt"].encode()) for reply in replies]
-    assert [event.subject for event in witness.heard] == ["0.example", "1.example", "2.example"]  # type: ignore[union-attr]
+    assert [event.subject for event in witness.heard] == ["0.example", "1.example", "2.example"]
     assert [event.issuance.id.serial_number for event in witness.heard] == [leaf.serial_number for leaf in leaves]  # type: ignore[union-attr]
     if case != "answers":
         assert evil.lines_of(caplog, "plugin evil")
@@ -220,6 +320,6 @@ async def test_a_listener_that_never_ends_loses_events_loudly_and_nothing_else(
     monkeypatch.setattr(listeners, "GRACE", 0.1)
     async with tried(ca, evil=Listener(evil.hang)) as trial:
         assert {(await trial.sign()).status for _ in range(6)} == {201}
-        assert (await direct.send(trial.app, "GET", "/health")).status == 200
+        assert (await send(trial.app, "GET", "/health")).status == 200
         assert len(await trial.on_record()) == 6
     assert evil.lines_of(caplog, "listeners are too slow")

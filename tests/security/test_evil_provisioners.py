@@ -4,12 +4,12 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 from cryptography import x509
-from tests.security import direct, evil
+from tests.security import evil
 from tests.security.evil import CANARY, FAILURES, KEY, hang_and_agree, tried
 
 from mica import (
@@ -21,8 +21,11 @@ from mica import (
     Operation,
     ProvisionerRef,
     Renew,
+    Reusable,
+    Revoke,
     RevokeAny,
     SignX509,
+    Unavailable,
     UnverifiedToken,
     authorization,
     deadlines,
@@ -36,6 +39,7 @@ from mica.records import CertificateKind
 from mica.renewal import renew
 from mica.requests import RenewRequest, SignRequest
 from mica.testing.ca import TestCA, csr
+from mica.testing.line_requests import send
 from mica.testing.plugins import append, enable
 
 
@@ -138,6 +142,58 @@ class TwoFacedSpend(OneTime):
         return 2
 
 
+class Nowhere(tzinfo):
+    def utcoffset(self, moment: datetime | None) -> None:
+        return None
+
+    dst = tzname = utcoffset
+
+
+class Whenever:
+    def __lt__(self, other: object) -> bool:
+        return False
+
+
+class Exiting(dict[str, str]):
+    def items(self) -> Any:
+        raise SystemExit(CANARY)
+
+
+class Posing:
+    """Not what it says that it is."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._kind
+
+
+class Untold(Exception):
+    """One that was never told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError(CANARY)
+
+    __repr__ = __str__
+
+
+class Unfinished(Unauthorized):
+    """Its author forgot ``super().__init__``."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def __str__(self) -> str:
+        return f"{self.reason}"  # type: ignore[attr-defined]
+
+
+def permitting(grant: Grant, **members: Any) -> Grant:
+    (permit,) = grant.permits
+    return dataclasses.replace(grant, permits=(dataclasses.replace(permit, **members),))
+
+
 def own_kind(grant: Grant, kind_: type[Any]) -> Any:
     return kind_(**{field.name: getattr(grant, field.name) for field in dataclasses.fields(grant)})
 
@@ -152,6 +208,18 @@ GRANTS: dict[str, Callable[[Grant], Any]] = {
         grant, provisioner=ProvisionerRef(name="admin", type="JWK")
     ),
     "for another operation": lambda grant: dataclasses.replace(grant, operation=Operation.SSH_SIGN),
+    "with a text for its end": lambda grant: dataclasses.replace(grant, expires_at="tomorrow"),  # type: ignore[arg-type]
+    "whose zone has no offset": lambda grant: dataclasses.replace(
+        grant, expires_at=grant.expires_at.replace(tzinfo=Nowhere())
+    ),
+    "spent until whenever": lambda grant: dataclasses.replace(grant, spend=OneTime(id="x", until=Whenever())),  # type: ignore[arg-type]
+    "with evidence that ends the process": lambda grant: dataclasses.replace(grant, evidence=Exiting()),
+    "with claims without an end": lambda grant: dataclasses.replace(
+        grant, claims=(loop := {}, loop.update(loop=loop))[0]  # type: ignore[var-annotated]
+    ),
+    "whose rule is what one likes": lambda grant: permitting(grant, names=Posing(Exactly)),
+    "whose names are one text": lambda grant: permitting(grant, common_names="svc"),
+    "whose end is a number": lambda grant: permitting(grant, not_after=7),
 }  # fmt: skip
 
 
@@ -175,6 +243,143 @@ async def test_a_provisioner_that_gives_no_answer_refuses_and_is_named(
             return FAILURES[case]()
 
     await refused(ca, Failing, caplog)
+
+
+UNTOLD: dict[str, BaseException] = {
+    "what cannot be told": Untold(),
+    "a refusal without its parts": Unfinished("token"),
+    "a refusal that is told to nobody": Unauthorized(CANARY, public=Untold()),  # type: ignore[arg-type]
+    "an unavailability that cannot be told": type("Away", (Unavailable, Untold), {})(),
+}
+
+
+@pytest.mark.parametrize("case", UNTOLD)
+async def test_what_cannot_even_be_said_is_a_refusal_like_any_other(
+    ca: TestCA, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mumbling(Evil):
+        def authorize(self, token: UnverifiedToken, operation: Operation) -> Any:
+            raise UNTOLD[case]
+
+    async with tried(ca, evil=Plugin(Mumbling)) as trial:
+        reply = await trial.sign(ca.token("svc.example", iss="evil"))
+        assert reply.status == (503 if "unavailability" in case else 401)
+        assert CANARY not in reply.json["message"]
+        assert evil.lines_of(caplog)
+        assert await trial.on_record() == []
+
+
+async def test_one_that_cannot_start_and_cannot_say_why_stops_nobody(
+    ca: TestCA, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mumbling(Evil):
+        async def start(self) -> None:
+            raise Untold
+
+    async with tried(ca, evil=Plugin(Mumbling)) as trial:
+        assert (await trial.sign(ca.token("svc.example", iss="evil"))).status == 401
+        assert (await trial.sign()).status == 201
+    assert evil.lines_of(caplog, "provisioner evil is not ready")
+
+
+async def test_one_that_cannot_judge_now_is_asked_again_later(ca: TestCA, caplog: pytest.LogCaptureFixture) -> None:
+    class Away(Evil):
+        operations = frozenset({Operation.X509_SIGN, Operation.X509_RENEW})
+        is_away = True
+
+        async def answer(self, grant: Grant) -> Any:
+            if self.is_away:
+                raise Unavailable(CANARY)
+            return grant
+
+        def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Any:
+            grant = self.grant(UnverifiedToken.parse(token), operation)
+            return self.answer(
+                dataclasses.replace(grant, permits=(Renew(certificate=issuance),), spend=Reusable(reason="held"))
+            )
+
+    plugin, token = Plugin(Away), ca.token("svc.example", iss="evil")
+    async with tried(ca, evil=plugin) as trial:
+        reply = await trial.sign(token)
+        assert reply.status == 503 and CANARY not in reply.json["message"]
+        assert evil.lines_of(caplog, "provisioner evil cannot judge now")
+        plugin.built.is_away = False
+        reply = await trial.sign(token)
+        assert reply.status == 201, "the token was burnt"
+        leaf = x509.load_pem_x509_certificate(reply.json["crt"].encode())
+        plugin.built.is_away = True
+        with pytest.raises(Unavailable, match="provisioner evil"):
+            await renew(trial.authority, RenewRequest(certificate=leaf))
+        plugin.built.is_away = False
+        assert await renew(trial.authority, RenewRequest(certificate=leaf))
+
+
+class Loose(str):
+    """A text that any other equals, and no place finds again."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+class Shifting(list[Any]):
+    """A list that has something else in it when it is read again."""
+
+    def __iter__(self) -> Any:
+        names = [*list.__iter__(self)]
+        self[:] = [x509.DNSName("root.example")]
+        return iter(names)
+
+
+async def test_texts_and_lists_of_its_own_kind_count_once_for_what_is_in_them(ca: TestCA) -> None:
+    class Loosely(Evil):
+        async def answer(self, grant: Grant) -> Any:
+            name = x509.DNSName(Loose("svc.example"))
+            return permitting(
+                dataclasses.replace(
+                    grant, subject=Loose("svc.example"), spend=OneTime(id=Loose("one"), until=grant.expires_at)
+                ),
+                subject_common_name=Loose("svc.example"),
+                names=Exactly(names=Shifting([name])),  # type: ignore[arg-type]
+            )
+
+    async with tried(ca, evil=Plugin(Loosely)) as trial:
+        token = ca.token("svc.example", iss="evil")
+        assert (await trial.sign(token, name="other.example")).status == 403
+        reply = await trial.sign(token)
+        assert reply.status == 201
+        assert (await trial.sign(token)).status == 401, "the token served twice"
+        leaf = x509.load_pem_x509_certificate(reply.json["crt"].encode())
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert [*names] == [x509.DNSName("svc.example")]
+        assert await trial.on_record() == ["svc.example"]
+
+
+@pytest.mark.parametrize("number", [True, "1", 1.0], ids=repr)
+async def test_a_serial_number_that_is_none_ends_nothing(ca: TestCA, number: Any) -> None:
+    class Counting(Evil):
+        operations = frozenset({Operation.X509_REVOKE})
+
+        async def answer(self, grant: Grant) -> Any:
+            revoke = Revoke(kind=CertificateKind.X509, serial_numbers=(number,))
+            return dataclasses.replace(grant, permits=(revoke,))
+
+    async with tried(ca, evil=Plugin(Counting)) as trial:
+        body = OTHERS["/revoke"](ca.token("1", "/revoke", iss="evil"))
+        assert (await send(trial.app, "POST", "/revoke", body)).status == 401
+
+
+async def test_a_recognition_that_has_to_be_awaited_is_none_and_the_log_says_so(
+    ca: TestCA, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Modern(Evil):
+        def recognizes(self, token: UnverifiedToken) -> Any:
+            return asyncio.get_running_loop().create_future()
+
+    await refused(ca, Modern, caplog)
+    assert "answered recognizes with" in caplog.text
 
 
 async def test_a_grant_that_comes_after_the_deadline_is_none(ca: TestCA, caplog: pytest.LogCaptureFixture) -> None:
@@ -235,7 +440,7 @@ async def test_what_it_did_not_declare_when_it_was_built_it_cannot_grant_later(c
     async with tried(ca, evil=plugin) as trial:
         plugin.built.operations = frozenset(Operation)
         for path, body in OTHERS.items():
-            reply = await direct.send(trial.app, "POST", path, body(ca.token("1", path, iss="evil")))
+            reply = await send(trial.app, "POST", path, body(ca.token("1", path, iss="evil")))
             assert reply.status in (401, 501), path
         issued = await sign_token(trial.authority, SignRequest(csr=csr("svc.example")), ca.token("x", iss="evil"))
         leaf = x509.load_der_x509_certificate(issued.certificate)
@@ -257,7 +462,7 @@ async def test_one_that_declares_everything_is_believed_only_what_fits_the_opera
 
     token = ca.token("x", iss="evil")
     async with tried(ca, evil=Plugin(Greedy)) as trial:
-        reply = await direct.send(trial.app, "POST", "/ssh/sign", OTHERS["/ssh/sign"](ca.token("x", iss="evil")))
+        reply = await send(trial.app, "POST", "/ssh/sign", OTHERS["/ssh/sign"](ca.token("x", iss="evil")))
         assert reply.status in (401, 501)
         issued = await sign_token(trial.authority, SignRequest(csr=csr("svc.example")), token)
         leaf = x509.load_der_x509_certificate(issued.certificate)
@@ -275,6 +480,15 @@ def test_a_declaration_that_is_no_set_of_operations_stops_the_start(ca: TestCA, 
     enable(ca, "evil")
     with pytest.raises(ConfigError, match=r"provisioners\[1\].*operations"):
         ca.authority({"evil": Plugin(Vague)})
+
+
+@pytest.mark.parametrize(
+    "member", [{"type": None}, {"type": ""}, {"public_keys": [b"key"]}, {"public_keys": 7}], ids=str
+)
+def test_what_it_says_of_itself_must_be_of_the_right_kind(ca: TestCA, member: dict[str, Any]) -> None:
+    enable(ca, "evil")
+    with pytest.raises(ConfigError, match=r"provisioners\[1\]"):
+        ca.authority({"evil": Plugin(type("Odd", (Evil,), member))})
 
 
 # Names
@@ -298,7 +512,7 @@ async def test_a_provisioner_that_takes_anothers_name_later_is_not_believed(ca: 
         plugin.built.name, plugin.built.type = "admin", "JWK"
         assert (await trial.sign(ca.token("svc.example", iss="evil"))).status == 401
         assert await trial.on_record() == []
-        listed = (await direct.send(trial.app, "GET", "/provisioners")).json["provisioners"]
+        listed = (await send(trial.app, "GET", "/provisioners")).json["provisioners"]
         assert [(each["type"], each["name"]) for each in listed] == [("JWK", "admin"), ("Evil", "evil")]
 
 
@@ -306,6 +520,7 @@ DESCRIPTIONS: dict[str, Callable[[], Any]] = {
     "another's": lambda: {"type": "JWK", "name": "admin", "key": {"kid": "theirs"}},
     "no mapping": lambda: 7,
     "no JSON": lambda: {"key": object()},
+    "no number": lambda: {"ratio": float("nan")},
     "no end": lambda: (loop := {}, loop.update(loop=loop))[0],
     "RuntimeError": evil.raising(RuntimeError(CANARY)),
     "SystemExit": evil.raising(SystemExit(0)),
@@ -320,7 +535,7 @@ async def test_a_description_takes_nobodys_name_and_spoils_no_list(ca: TestCA, c
             return DESCRIPTIONS[case]()
 
     async with tried(ca, evil=Plugin(Boasting)) as trial:
-        reply = await direct.send(trial.app, "GET", "/provisioners")
+        reply = await send(trial.app, "GET", "/provisioners")
         assert reply.status == 200 and CANARY.encode() not in reply.body
         names = [(each["type"], each["name"]) for each in reply.json["provisioners"]]
         assert names == [("JWK", "admin"), ("Evil", "evil")]
@@ -341,7 +556,7 @@ async def test_one_that_cannot_start_or_end_refuses_is_listed_and_stops_nobody(
             return FAILURES[case]()
 
     async with tried(ca, evil=Plugin(Unready)) as trial:
-        listed = (await direct.send(trial.app, "GET", "/provisioners")).json["provisioners"]
+        listed = (await send(trial.app, "GET", "/provisioners")).json["provisioners"]
         assert listed[1]["state"] == "Uninitialized"
         assert (await trial.sign(ca.token("svc.example", iss="evil"))).status == 401
         assert (await trial.sign()).status == 201

@@ -23,7 +23,6 @@ from uuid import uuid4
 import jwt
 import pytest
 from cryptography import x509
-from tests.security import direct
 from tests.security.bearers import WHO, Strangers, strangers
 from tests.security.sshorders import held, host, order
 
@@ -70,6 +69,7 @@ from mica.sshrevocation import revoke_ssh
 from mica.testing.ca import TestCA, csr, csr_pem
 from mica.testing.exchange import Answer, ask, keep, obtain
 from mica.testing.exchange import token as make_token
+from mica.testing.line_requests import Reply, send
 from mica.testing.plugins import append, enable, install
 from mica.testing.service import Service, free_port, served
 from mica.web.app import Application, create_app
@@ -252,10 +252,10 @@ def batches(orders: list[Case], size: int) -> Iterator[list[Case]]:
     return (orders[start : start + size] for start in range(0, len(orders), size))
 
 
-async def post(app: Application, path: str, ott: str, number: str, **more: object) -> direct.Reply:
+async def post(app: Application, path: str, ott: str, number: str, **more: object) -> Reply:
     """An order that would suit every path, with the token in every place where one could stand."""
     body = {"csr": CSR, "publicKey": SSH_KEY, "ott": ott, "serial": number, "passive": True, **more}
-    return await direct.send(app, "POST", path, body, {"Authorization": f"Bearer {ott}"})
+    return await send(app, "POST", path, body, {"Authorization": f"Bearer {ott}"})
 
 
 def details(who: str, path: str) -> dict[str, Any]:

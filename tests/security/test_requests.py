@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from http.client import HTTPSConnection
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, ExtensionOID, NameOID
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.security import administration
 
 from mica import der
 from mica.clock import system_clock
@@ -572,6 +574,22 @@ def test_an_absolute_target_and_a_query_lead_nowhere_else(service: Service) -> N
     for target in ("https://localhost/admin", "http://evil.example/sign", "evil.example:443"):
         answer = exchange(service, f"POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
         assert status_of(answer) in (0, 400, 404), target
+
+
+@pytest.mark.parametrize("shown", [False, True], ids=["nobody", "the holder of a certificate"])
+def test_no_path_of_administration_is_there_for_nobody_or_the_holder_of_a_certificate(
+    service: Service, credential: Credential, shown: bool
+) -> None:
+    before = (service.ca.directory / "ca.toml").read_bytes(), ask(service, "GET", "/provisioners").body
+    context = service.context()
+    if shown:
+        context.load_cert_chain(credential.certificate, credential.key)
+    with closing(service.connect(context)) as connection:
+        for path, method in product(administration.PATHS, administration.METHODS):
+            answer = send(connection, method, path, b"{}")
+            body = b"" if method == "HEAD" else administration.NOT_FOUND
+            assert (answer.status, answer.body) == (404, body), (method, path)
+    assert before == ((service.ca.directory / "ca.toml").read_bytes(), ask(service, "GET", "/provisioners").body)
 
 
 def test_headers_of_a_proxy_are_anybodys_and_ignored(service: Service, credential: Credential) -> None:

@@ -14,7 +14,6 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_ssh_public_identity
-from tests.security import direct
 from tests.security.sshorders import ca_key, decoded, held, host, order, public, recorded_id, user
 
 from mica import sshsignatures
@@ -33,6 +32,7 @@ from mica.sshrenewal import renew_ssh
 from mica.sshrevocation import revoke_ssh
 from mica.sshwire import mpint, string, text
 from mica.testing.ca import TestCA, csr
+from mica.testing.line_requests import send
 from mica.testing.makers import Maker
 from mica.web.app import create_app
 
@@ -335,7 +335,7 @@ async def test_neither_a_body_nor_a_token_adds_options_extensions_or_a_key_id(ca
         ordered = {name: value for name, value in asked.items() if name != "criticalOptions"}
         token = ca.ssh_token("alice", step={"ssh": {**ordered, **claims}}, **asked)
         body = {**asked, "publicKey": base64.b64encode(public(KEYS["mine"]).blob).decode(), "ott": token}
-        reply = await direct.send(app, "POST", "/ssh/sign", body)
+        reply = await send(app, "POST", "/ssh/sign", body)
         assert reply.status == 201, reply
         tbs = SSHCertificate.decode(base64.b64decode(reply.json["crt"])).tbs
         assert (tbs.key_id, tbs.critical_options, tbs.extensions) == ("alice", (), extensions)
@@ -419,7 +419,7 @@ async def test_the_octets_signed_are_those_approved_and_the_key_is_the_one_that_
     watched = dataclasses.replace(authority, ssh=dataclasses.replace(authority.ssh, signer=watching))
     key = ZOO[kind]()
     body = {"publicKey": base64.b64encode(key.blob).decode(), "ott": ca.ssh_token("alice", "user", ["alice"])}
-    reply = await direct.send(create_app(watched), "POST", "/ssh/sign", body)
+    reply = await send(create_app(watched), "POST", "/ssh/sign", body)
     await authority.aclose()
     assert reply.status == 201, reply
     certificate = SSHCertificate.decode(base64.b64decode(reply.json["crt"]))
@@ -472,7 +472,7 @@ async def test_once_revoked_always_revoked_and_on_the_list(
         with pytest.raises(NotFound):
             token = ca.token("alice@example", "/ssh/revoke", step={"ssh": {"keyID": "alice@example"}})
             await revoke_ssh(again, SSHRevokeRequest(key_id="alice@example"), token)
-        krl = (await direct.send(create_app(again), "GET", "/ssh/krl")).body
+        krl = (await send(create_app(again), "GET", "/ssh/krl")).body
         listed = [is_on_list(keygen, tmp_path, krl, each) for each in (ended, person, kept)]
         assert listed == [True, True, False]
 
@@ -517,6 +517,6 @@ async def test_after_a_restore_what_the_record_lacks_is_not_continued_but_can_be
             await use(authority, path, held(ca, lost, KEYS["mine"], path), lost.tbs.serial)
     token = ca.token(str(lost.tbs.serial), "/ssh/revoke")
     await revoke_ssh(authority, SSHRevokeRequest(serial_number=lost.tbs.serial), token)
-    krl = (await direct.send(create_app(authority), "GET", "/ssh/krl")).body
+    krl = (await send(create_app(authority), "GET", "/ssh/krl")).body
     assert is_on_list(tool("ssh-keygen"), tmp_path, krl, lost)
     await authority.aclose()

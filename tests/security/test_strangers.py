@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.security import direct
 from tests.security.bearers import CLIENT_ID, USER, Strangers, strangers
 
 from mica.authority import Authority
@@ -23,6 +22,7 @@ from mica.sshkeys import SSHPublicKey
 from mica.testing.ca import TestCA, csr_pem
 from mica.testing.csr_contents import NAME
 from mica.testing.exchange import ask, keep
+from mica.testing.line_requests import send
 from mica.testing.openid import KEYS
 from mica.testing.service import Service, free_port, served
 from mica.testing.webserver import Reply
@@ -86,27 +86,27 @@ async def test_a_holders_token_ends_the_certificate_that_it_names_and_no_other(
     serials = [await serial_of_new(ca, others, app) for _ in range(2)]
     ott = others.edge.token(ca, serials[0], "/1.0/revoke")
     for serial in (serials[1], f"0{serials[0]}", f"-{serials[0]}", f"{serials[0]}0", hex(int(serials[0]))):
-        reply = await direct.send(app, "POST", "/revoke", order(ott, serial))
+        reply = await send(app, "POST", "/revoke", order(ott, serial))
         assert serial == hex(int(serials[0])) or reply.status in REFUSED, (serial, reply)
         assert await authority.store.revocation(authority.issuer.id_of(int(serials[1]))) is None
-    await direct.send(app, "POST", "/revoke", order(ott, serials[0]))
+    await send(app, "POST", "/revoke", order(ott, serials[0]))
     assert await authority.store.revocation(authority.issuer.id_of(int(serials[0]))) is not None
-    assert (await direct.send(app, "POST", "/revoke", order(ott, serials[1]))).status in REFUSED
+    assert (await send(app, "POST", "/revoke", order(ott, serials[1]))).status in REFUSED
     assert await authority.store.revocation(authority.issuer.id_of(int(serials[1]))) is None
 
 
 async def test_a_user_ends_nothing_not_even_a_certificate_of_their_own(
     ca: TestCA, others: Strangers, authority: Authority, app: Application
 ) -> None:
-    own = await direct.send(app, "POST", "/sign", order(others.login(ca)))
+    own = await send(app, "POST", "/sign", order(others.login(ca)))
     serial = x509.load_pem_x509_certificate(own.json["crt"].encode()).serial_number
-    ssh = await direct.send(app, "POST", "/ssh/sign", order(others.login(ca)))
+    ssh = await send(app, "POST", "/ssh/sign", order(others.login(ca)))
     ssh_serial = SSHCertificate.decode(base64.b64decode(ssh.json["crt"])).tbs.serial
     for path, number in (("/revoke", serial), ("/ssh/revoke", ssh_serial)):
-        reply = await direct.send(app, "POST", path, order(others.login(ca), str(number)))
+        reply = await send(app, "POST", path, order(others.login(ca), str(number)))
         assert reply.status in REFUSED
     by_key_id = {"keyID": USER, "passive": True, "ott": others.login(ca)}
-    assert (await direct.send(app, "POST", "/ssh/revoke", by_key_id)).status in REFUSED
+    assert (await send(app, "POST", "/ssh/revoke", by_key_id)).status in REFUSED
     assert await authority.store.revocation(authority.issuer.id_of(serial)) is None
     found = await authority.store.search(Query(now=ca.clock(), kind=CertificateKind.SSH, subject=USER))
     assert [row.revocation for row in found.rows if row.issuance.id.serial_number == ssh_serial] == [None]
@@ -120,19 +120,19 @@ async def test_a_token_for_one_provisioner_is_none_for_its_neighbour(
         holder = getattr(others, name)
         aud = f"{ca.url}/1.0/sign#x5c/{neighbour}"
         for claims in ({"aud": aud}, {"iss": neighbour}, {"iss": "admin"}, {"iss": "admin", "aud": f"{ca.url}/sign"}):
-            reply = await direct.send(app, "POST", "/sign", order(holder.token(ca, NAME, sans=[NAME], **claims)))
+            reply = await send(app, "POST", "/sign", order(holder.token(ca, NAME, sans=[NAME], **claims)))
             assert reply.status == 401, (name, claims)
     ssh = others.dry.token(ca, NAME, "/1.0/ssh/sign", **STEP)
-    assert (await direct.send(app, "POST", "/ssh/sign", order(ssh))).status == 401
+    assert (await send(app, "POST", "/ssh/sign", order(ssh))).status == 401
     crossed = others.login(ca, aud=["strict", CLIENT_ID])
-    assert (await direct.send(app, "POST", "/sign", order(crossed))).status == 401
+    assert (await send(app, "POST", "/sign", order(crossed))).status == 401
     for azp in ("strict", "plain"):  # made for this one, readable by that one: this one's rules are to hold
-        reply = await direct.send(app, "POST", "/ssh/sign", order(others.login(ca, aud=[CLIENT_ID, azp], azp=azp)))
+        reply = await send(app, "POST", "/ssh/sign", order(others.login(ca, aud=[CLIENT_ID, azp], azp=azp)))
         assert reply.status == 401, azp
 
 
 async def serial_of_new(ca: TestCA, others: Strangers, app: Application) -> str:
-    reply = await direct.send(app, "POST", "/sign", order(others.edge.token(ca, NAME, sans=[NAME])))
+    reply = await send(app, "POST", "/sign", order(others.edge.token(ca, NAME, sans=[NAME])))
     return str(x509.load_pem_x509_certificate(reply.json["crt"].encode()).serial_number)
 
 

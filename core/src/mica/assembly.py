@@ -14,7 +14,7 @@ from typing import Any
 from mica import hooks, pins
 from mica.config import ProvisionerConfig, Settings, SignerConfig, SSHSignerConfig, Table
 from mica.containment import contained
-from mica.errors import ConfigError, MicaError
+from mica.errors import ConfigError, MicaError, told
 from mica.issuers import Issuer, read_certificates, verify_chain
 from mica.registry import Entry, of_one_name
 from mica.roles import (
@@ -23,10 +23,13 @@ from mica.roles import (
     KeyBackend,
     KeyContext,
     Kind,
+    Provisioner,
     SignerContext,
     SSHKey,
+    SSHSigner,
     SSHSignerContext,
     Store,
+    X509Signer,
 )
 from mica.sshcert import CertType
 from mica.sshissuers import SSHIssuer
@@ -61,9 +64,9 @@ class Assembly:
         except ConfigError as error:
             self.faults += [_placed(fault, where) for fault in error.faults]
         except MicaError as error:
-            self.faults.append(f"{where}: {error}")
+            self.faults.append(f"{where}: {told(error)}")
         except Exception as error:
-            self.faults.append(f"{where}: its plugin failed: {error!r}")
+            self.faults.append(f"{where}: its plugin failed: {told(error, repr)}")
 
     def load_plugins(self, given: Mapping[str, object]) -> None:
         """The enabled plugins, and those ``given`` as objects, answer hooks."""
@@ -72,7 +75,7 @@ class Assembly:
         modules, faults = hooks.load(missing)
         self.faults += faults
         for name, plugin in {**modules, **given}.items():
-            with self.noting():
+            with self.noting(f"plugin {name}"):
                 self.hooks.register(name, plugin)
         for where, kind, table in self.tables("register_extensions", "plugin", self.settings.core.plugin):
             with self.noting(where):
@@ -136,7 +139,8 @@ class Assembly:
         secrets = {"read_secret": self.settings.files.read_secret, "password": self.settings.password}
         for where, kind, table in self.tables("register_key_backends", "keys", self.settings.core.keys):
             with self.noting(where):
-                backend = kind.build(structure(kind.config, table, where), self.context(KeyContext, **secrets))
+                own = structure(kind.config, table, where)
+                backend: KeyBackend = _built(kind, own, self.context(KeyContext, **secrets), KeyBackend)
                 if backend.scheme in backends:
                     raise ConfigError([f"another key backend serves the scheme {backend.scheme}:"])
                 backends[backend.scheme] = backend
@@ -166,7 +170,7 @@ class Assembly:
             kind = _pick(kinds, common.type, where)
             own = structure(kind.config, rest, where)
             keys = _ssh_keys(common, backends, where)
-            return SSHIssuer.of(kind.build(own, self.context(SSHSignerContext, keys=keys)), common)
+            return SSHIssuer.of(_built(kind, own, self.context(SSHSignerContext, keys=keys), SSHSigner), common)
         return None
 
     def _issuer(self, name: str, table: Table, kinds: Kinds, backends: Backends) -> Issuer:
@@ -182,7 +186,8 @@ class Assembly:
             raise ConfigError(f"{where}.certificate: {fault}" for fault in chain_faults)
         backend = _backend(backends, common.key, f"{where}.key")
         key = backend.load(common.key)
-        signer = kind.build(own, self.context(SignerContext, key=key, chain=chain, blocking=backend.blocking))
+        context = self.context(SignerContext, key=key, chain=chain, blocking=backend.blocking)
+        signer: X509Signer = _built(kind, own, context, X509Signer)
         return Issuer.of(
             name,
             signer,
@@ -201,7 +206,7 @@ class Assembly:
         with self.noting("store"):
             type_ = table.pop("type", None)
             kind = _pick(kinds, type_, "store")
-            store: Store = kind.build(structure(kind.config, table, "store"), self.context())
+            store: Store = _built(kind, structure(kind.config, table, "store"), self.context(), Store)
             return store
         return None
 
@@ -215,7 +220,7 @@ class Assembly:
                 common, rest = divide(ProvisionerConfig, table, where)
                 kind = _pick(kinds, common.type, where)
                 own = structure(kind.config, {"name": common.name, **self._own(kind, rest)}, where)
-                entries.append(self._entry(kind.build(own, self.context()), common, where))
+                entries.append(self._entry(_built(kind, own, self.context(), Provisioner), common, where))
         self.faults += of_one_name(entries)
         return tuple(entries)
 
@@ -232,6 +237,14 @@ class Assembly:
         if entry.name != common.name:  # whatever binds this provisioner, binds it by its name
             raise ConfigError([f'its plugin calls it {entry.name!r}; it must be "{common.name}", as its table says'])
         return entry
+
+
+def _built(kind: Kind[Any], own: object, context: object, role: type[Any]) -> Any:
+    """What the constructor gives, which has the members of its role; raises ConfigError with those that it lacks."""
+    part = kind.build(own, context)
+    if lacking := [name for name in vars(role) if not name.startswith("_") and not hasattr(part, name)]:
+        raise ConfigError([f"its plugin built {type(part).__name__}, which is no {role.__name__}: lacks {lacking}"])
+    return part
 
 
 def _ssh_keys(common: SSHSignerConfig, backends: Backends, where: str) -> dict[CertType, SSHKey]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mica import lifecycle
 from mica.assembly import Assembly
 from mica.audiences import Audiences
 from mica.clock import system_clock
@@ -17,8 +18,9 @@ from mica.hooks import Hooks
 from mica.issuers import Issuer
 from mica.listeners import Listeners
 from mica.pkix import SubjectPublicKey
+from mica.punctuality import PunctualStore
 from mica.registry import Entry, Registry
-from mica.roles import Closeable, Keyed, SSHSigner, Startable, Store, X509Signer
+from mica.roles import SSHSigner, Store, X509Signer
 from mica.spends import InFlight
 from mica.sshissuers import SSHIssuer
 
@@ -61,14 +63,15 @@ class Authority:
         faults = [*settings.faults, *assembly.faults, *shared_keys(issuers, entries, ssh)]
         if faults or store is None:
             raise ConfigError(dict.fromkeys(faults))
+        punctual = PunctualStore.of(store)
         return cls(
             settings=settings,
             hooks=hooks,
             issuers=issuers,
             ssh=ssh,
-            store=store,
+            store=punctual,
             registry=Registry(entries),
-            in_flight=InFlight(store),
+            in_flight=InFlight(punctual, now),
             listeners=Listeners(hooks),
             extensions=tuple(assembly.extensions.values()),
             now=now,
@@ -80,19 +83,19 @@ class Authority:
         Provisioners that cannot start yet are tried again in the background.
         """
         for part in (self.store, *self._signers, *self.extensions):
-            if isinstance(part, Startable):
-                await part.start()
+            await lifecycle.start(part)
         await self.registry.start()
         self.listeners.start()
 
     async def aclose(self) -> None:
         """Everything is given back; what was accepted is on record, and listeners have heard of it."""
-        await self.listeners.aclose()
-        await self.registry.aclose()
-        for part in (*self.extensions, *self._signers):
-            if isinstance(part, Closeable):
-                await part.aclose()
-        await asyncio.shield(self.store.aclose())
+        try:
+            await self.listeners.aclose()
+            await self.registry.aclose()
+            for part in (*self.extensions, *self._signers):
+                await lifecycle.close(part)
+        finally:
+            await asyncio.shield(self.store.aclose())
 
     @property
     def _signers(self) -> list[X509Signer | SSHSigner]:
@@ -116,7 +119,7 @@ class Authority:
     @property
     def intermediates(self) -> tuple[x509.Certificate, ...]:
         """The default issuer's chain, without the root."""
-        return self.issuer.signer.chain
+        return self.issuer.chain
 
     @property
     def roots(self) -> tuple[x509.Certificate, ...]:
@@ -131,7 +134,7 @@ class Authority:
     @property
     def clients_trust(self) -> tuple[x509.Certificate, ...]:
         """What client certificates are verified with: roots and intermediates."""
-        chains = (certificate for issuer in self.issuers.values() for certificate in issuer.signer.chain)
+        chains = (certificate for issuer in self.issuers.values() for certificate in issuer.chain)
         return _unique((*self.roots, *chains))
 
 
@@ -160,8 +163,7 @@ def _keys(
         for cert_type, ssh_key in ssh.all_keys():
             yield SubjectPublicKey.of(ssh_key.key).spki, f"signers.ssh.{cert_type.name.lower()}_key"
     for index, entry in enumerate(entries):
-        if isinstance(entry.provisioner, Keyed):
-            yield from ((key.spki, f"provisioners[{index}]") for key in entry.provisioner.public_keys)
+        yield from ((spki, f"provisioners[{index}]") for spki in entry.public_keys)
 
 
 def _spki(certificate: x509.Certificate) -> bytes:

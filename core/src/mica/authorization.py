@@ -13,12 +13,13 @@ from typing import Any
 from mica.authority import Authority
 from mica.containment import contained
 from mica.deadlines import within
-from mica.errors import MicaError, Refused, Unauthorized
+from mica.errors import MicaError, Refused, Unauthorized, Unavailable, told
 from mica.grants import (
     AddUser,
     Grant,
     OneTime,
     Operation,
+    Permit,
     Renew,
     RenewSSH,
     Reusable,
@@ -29,8 +30,9 @@ from mica.grants import (
     SignSSH,
     SignSSHAsRequested,
     SignX509,
+    Spend,
 )
-from mica.permits import frozen_permit, permit_fault
+from mica.permits import frozen_permit, is_moment, permit_fault, plain
 from mica.records import Issuance, ProvisionerRef
 from mica.registry import DEADLINE, Entry, matches
 from mica.tokens import LEEWAY, MAX_LIFETIME, UnverifiedToken
@@ -51,7 +53,7 @@ _log = logging.getLogger("mica.authorization")
 
 
 async def authorize(authority: Authority, raw: str, operation: Operation) -> tuple[Grant, Entry]:
-    """The grant that the token earns for ``operation``, and who vouches; raises Unauthorized, Refused."""
+    """The grant that the token earns for ``operation``, and who vouches; raises Unauthorized, Refused, Unavailable."""
     token = UnverifiedToken.parse(raw)
     entry, provisioner = authority.registry.recognize(token)
     _require_declared(entry, operation)
@@ -61,7 +63,10 @@ async def authorize(authority: Authority, raw: str, operation: Operation) -> tup
 
 
 async def authorize_renewal(authority: Authority, issuance: Issuance, operation: Operation) -> tuple[Grant, Entry]:
-    """The grant to renew a certificate on record, from the provisioner that vouched for it; raises Unauthorized."""
+    """The grant to renew a certificate on record, from the provisioner that vouched for it.
+
+    Raises Unauthorized, Refused, Unavailable.
+    """
     entry = authority.registry.named(issuance.provisioner.name)
     if entry is None or entry.type != issuance.provisioner.type:
         raise Unauthorized(f"the certificate's provisioner {issuance.provisioner.name!r} does not exist any more")
@@ -74,7 +79,8 @@ async def authorize_renewal(authority: Authority, issuance: Issuance, operation:
     grant = believed(answer, entry, operation, authority.now())
     if any(not isinstance(permit, Renew) or permit.certificate != issuance for permit in grant.permits):
         raise Unauthorized(f"provisioner {entry.name} granted something else than this renewal")
-    return grant, entry
+    # What is continued is what is on record, not what compares equal to it.
+    return dataclasses.replace(grant, permits=(Renew(certificate=issuance),)), entry
 
 
 def believed(grant: Grant, entry: Entry, operation: Operation, now: datetime) -> Grant:
@@ -83,45 +89,67 @@ def believed(grant: Grant, entry: Entry, operation: Operation, now: datetime) ->
     Raises Unauthorized. What a grant cannot be by its types is examined all the same: a plugin need not be typed.
     """
     try:
-        return _examined(grant, entry, operation, now)
+        with contained:
+            return _examined(grant, entry, operation, now)
     except Unauthorized:
         raise
     except Exception as error:  # the plugin boundary: the grant holds what cannot even be compared or copied
-        raise _distrust(entry, f"its grant is not well-formed: {error!r}") from error
+        raise _distrust(entry, f"its grant is not well-formed: {told(error, repr)}") from error
 
 
 def _examined(grant: Grant, entry: Entry, operation: Operation, now: datetime) -> Grant:
-    if type(grant) is not Grant or not matches(entry, operation, grant):
+    """The copy is made first and examined then: what was examined is what is used."""
+    if type(grant) is not Grant:
+        raise _distrust(entry, f"it answered with {type(grant).__name__}")
+    if not matches(entry, operation, grant):
         raise _distrust(entry, "its answer is not a grant of its own for this operation")
-    if not isinstance(grant.expires_at, datetime) or grant.expires_at.tzinfo is None:
+    expires_at, subject = plain(grant.expires_at), plain(grant.subject)
+    if not is_moment(expires_at):
         raise _distrust(entry, "its grant has no expiry")
-    if grant.expires_at + LEEWAY <= now or grant.expires_at > now + MAX_LIFETIME + LEEWAY:
+    if expires_at + LEEWAY <= now or expires_at > now + MAX_LIFETIME + LEEWAY:
         raise _distrust(entry, "its grant has expired, or lasts too long")
-    spend = grant.spend
+    if type(subject) is not str or not subject:
+        raise _distrust(entry, "its grant names no subject")
+    return Grant(
+        provisioner=ProvisionerRef(
+            name=entry.name, type=entry.type, credential_id=_text(grant.provisioner.credential_id)
+        ),
+        operation=operation,
+        subject=subject,
+        spend=_spend(grant.spend, entry, expires_at),
+        expires_at=expires_at,
+        permits=_permits(grant, entry, operation),
+        claims=_frozen(grant.claims),
+        evidence=MappingProxyType({_text(key): _text(value) for key, value in grant.evidence.items()}),
+    )
+
+
+def _spend(spend: Spend, entry: Entry, expires_at: datetime) -> Spend:
     if type(spend) is OneTime:
-        if not isinstance(spend.id, str) or not spend.id or spend.until < grant.expires_at:
+        id, until = plain(spend.id), plain(spend.until)
+        if type(id) is not str or not id or not is_moment(until) or until < expires_at:
             raise _distrust(entry, "its one-time credential has no id, or is forgotten before it expires")
-    elif type(spend) is not Reusable or not spend.reason:
+        return OneTime(id=id, until=until)
+    if type(spend) is not Reusable or not spend.reason:
         raise _distrust(entry, "its grant does not say whether its credential may serve again")
-    permits = tuple(grant.permits)
-    if tuple(map(type, permits)) not in PERMITS[operation]:
+    return Reusable(reason=_text(spend.reason))
+
+
+def _permits(grant: Grant, entry: Entry, operation: Operation) -> tuple[Permit, ...]:
+    given = tuple(grant.permits)
+    if tuple(map(type, given)) not in PERMITS[operation]:
         wanted = " or ".join(" and ".join(kind.__name__ for kind in kinds) for kinds in PERMITS[operation])
         raise _distrust(entry, f"its grant must permit exactly one {wanted}")
+    permits = tuple(map(frozen_permit, given))
     for permit in permits:
         if fault := permit_fault(permit):
             raise _distrust(entry, f"its {type(permit).__name__} has no sound {fault}")
-    if not isinstance(grant.subject, str) or not grant.subject:
-        raise _distrust(entry, "its grant names no subject")
-    return dataclasses.replace(
-        grant,
-        provisioner=ProvisionerRef(
-            name=entry.name, type=entry.type, credential_id=str(grant.provisioner.credential_id)
-        ),
-        spend=dataclasses.replace(spend),
-        permits=tuple(map(frozen_permit, permits)),
-        claims=_frozen(grant.claims),
-        evidence=MappingProxyType({str(key): str(value) for key, value in grant.evidence.items()}),
-    )
+    return permits
+
+
+def _text(value: object) -> str:
+    text: str = plain(str(value))
+    return text
 
 
 def _require_declared(entry: Entry, operation: Operation) -> None:
@@ -130,20 +158,23 @@ def _require_declared(entry: Entry, operation: Operation) -> None:
 
 
 async def _asked(entry: Entry, ask: Callable[[], Awaitable[Grant]]) -> Grant:
-    """What the provisioner answers within the deadline; whatever it raises of its own is no grant."""
+    """What the provisioner answers within the deadline; whatever it raises of its own is no grant.
+
+    Raises Unavailable where the provisioner cannot judge now, as one whose identity provider does not answer.
+    """
     try:
         with contained:
-            grant = await within(DEADLINE, ask())
+            return await within(DEADLINE, ask())
+    except Unavailable as error:
+        _log.warning("provisioner %s cannot judge now: %s", entry.name, told(error))
+        raise Unavailable(f"provisioner {entry.name}: {told(error)}") from error
     except (Unauthorized, Refused):
         raise
     except MicaError as error:
-        raise Unauthorized(f"provisioner {entry.name}: {error}") from error
+        raise Unauthorized(f"provisioner {entry.name}: {told(error)}") from error
     except Exception as error:
         _log.exception("provisioner %s failed; refused", entry.name)
         raise Unauthorized(f"provisioner {entry.name} failed: {type(error).__name__}") from error
-    if not isinstance(grant, Grant):
-        raise _distrust(entry, f"it answered with {type(grant).__name__}")
-    return grant
 
 
 def _distrust(entry: Entry, reason: str) -> Unauthorized:

@@ -3,7 +3,7 @@
 from types import TracebackType
 
 from mica.authority import Authority
-from mica.errors import MalformedRequest, Refused, Unauthorized
+from mica.errors import MalformedRequest, Refused, Unauthorized, told
 from mica.events import Denied
 from mica.grants import Grant, Operation
 from mica.logs import request_id
@@ -34,7 +34,7 @@ class Telling:
                 operation=self._operation,
                 provisioner=grant.provisioner if grant else None,
                 subject=grant.subject if grant else "",
-                reasons=error.reasons if isinstance(error, Refused) else (str(error),),
+                reasons=error.reasons if isinstance(error, Refused) else (told(error),),
                 at=self._authority.now(),
                 request_id=request_id.get(),
                 evidence=grant.evidence if grant else {},

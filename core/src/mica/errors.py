@@ -14,11 +14,13 @@
     ├── TooLarge
     ├── Unsupported            the operation is not offered here
     └── Unavailable            a part that is needed does not answer
+        └── Undecided          the store may yet record what it was given
 
-The classes know no status codes; ``mica.web.errors`` has the one table.
+The classes know no status codes; ``mica.web.errors`` has the one table. What they hold besides their message has a
+default, for the subclass of a plugin that forgets to call ``__init__``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 
@@ -29,8 +31,10 @@ class MicaError(Exception):
 class ConfigError(MicaError):
     """The configuration cannot be used; ``faults`` has every mistake, each with its path and remedy."""
 
+    faults: tuple[str, ...] = ()
+
     def __init__(self, faults: Iterable[str]) -> None:
-        self.faults = tuple(faults)
+        self.faults = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
 
 
@@ -44,6 +48,8 @@ class AlreadyRevoked(MalformedRequest):
 
 class Unauthorized(MicaError):
     """Who asks could not be established. The message goes to the log; ``public`` is what a client may learn."""
+
+    public: str | None = None
 
     def __init__(self, reason: str, *, public: str | None = None) -> None:
         self.public = public
@@ -69,6 +75,8 @@ class CertificateRevoked(Unauthorized):
 class Refused(MicaError):
     """What is asked for is not permitted; ``reasons`` has every objection, not only the first."""
 
+    reasons: tuple[str, ...] = ()
+
     def __init__(self, *reasons: str) -> None:
         self.reasons = reasons
         super().__init__("; ".join(reasons))
@@ -92,3 +100,15 @@ class Unsupported(MicaError):
 
 class Unavailable(MicaError):
     """A part that is needed (the store, a key, an identity provider) does not answer now."""
+
+
+class Undecided(Unavailable):
+    """The store has not said whether it has recorded what it was given, and may do so yet."""
+
+
+def told(error: BaseException, form: Callable[[object], str] = str) -> str:
+    """What ``error`` says of itself, in this ``form``; only its type, where saying it fails as well."""
+    try:
+        return str.__str__(form(error))
+    except Exception:  # the plugin boundary: an exception may be as broken as what raised it
+        return f"an unreadable {type(error).__name__}"

@@ -4,12 +4,10 @@ pluggy skips or merges many things in silence; a policy that is silently not ask
 registration refuses whatever pluggy would not call plainly, and every implementation is called by itself.
 """
 
-import functools
 import inspect
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +17,10 @@ from mica import hookspecs, pins
 from mica.containment import contained
 from mica.custody import Custody
 from mica.deadlines import within
-from mica.errors import ConfigError, Unavailable
+from mica.errors import ConfigError, Unavailable, told
 from mica.events import Event
+from mica.examination import examine
+from mica.examination import hook_names as hook_names
 from mica.grants import Grant
 from mica.pkix import TBSCertificate
 from mica.requests import SignRequest, SSHSignRequest
@@ -35,7 +35,6 @@ DEADLINE = 5.0
 GROUP = "mica"
 
 _PROJECT = "mica"
-_MARK = f"{_PROJECT}_impl"
 _log = logging.getLogger("mica.hooks")
 
 
@@ -49,9 +48,8 @@ class Implementation:
     arguments: tuple[str, ...]
 
     def __call__(self, facts: dict[str, Any]) -> Any:
-        """Its answer to ``facts``, of which it is given those that it names; raises nothing but an Exception."""
-        with contained:
-            return self.function(**{name: facts[name] for name in self.arguments})
+        """Its answer to ``facts``, of which it is given those that it names; may raise anything."""
+        return self.function(**{name: facts[name] for name in self.arguments})
 
 
 class Hooks:
@@ -67,7 +65,7 @@ class Hooks:
 
         ``part`` tells an object that the plugin ``name`` has built from the plugin itself.
         """
-        faults, functions = _examine(plugin)
+        faults, functions = examine(plugin)
         if not functions and not faults:
             faults.append("implements no hook; mark its functions with mica.hookimpl")
         if faults:
@@ -107,11 +105,11 @@ class Hooks:
         """The kinds that plugins offer through ``hook``; raises ConfigError when one offers something else."""
         for implementation in self._implementations[hook]:
             try:
-                offered = implementation({})
                 with contained:
+                    offered = implementation({})
                     kinds = list(offered) if isinstance(offered, Iterable) else [offered]
             except Exception as error:
-                raise ConfigError([f"plugin {implementation.plugin}: {hook} failed: {error!r}"]) from error
+                raise ConfigError([f"plugin {implementation.plugin}: {hook} failed: {told(error, repr)}"]) from error
             for kind in kinds:
                 yield _sound_kind(implementation, kind)
 
@@ -124,7 +122,7 @@ class Hooks:
             except ConfigError as error:
                 raise ConfigError(f"plugin {implementation.plugin}: {fault}" for fault in error.faults) from error
             except Exception as error:
-                raise ConfigError([f"plugin {implementation.plugin}: routes failed: {error!r}"]) from error
+                raise ConfigError([f"plugin {implementation.plugin}: routes failed: {told(error, repr)}"]) from error
             yield from ((implementation.plugin, route) for route in routes)
 
     async def objections(self, request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> list[str]:
@@ -144,40 +142,40 @@ class Hooks:
         objections, custody = [], Custody(*facts.values())
         for implementation in self._implementations[hook]:
             objections.append(await self._objection(implementation, facts))
-            if custody.restore():
+            if _changed(custody):
                 _log.error("plugin %s changed what %s was given; refused", implementation.plugin, hook)
                 objections.append(f"policy {implementation.plugin} changed what it was given")
         return [objection for objection in objections if objection is not None]
 
     async def _objection(self, implementation: Implementation, facts: dict[str, Any]) -> str | None:
+        plugin, hook = implementation.plugin, implementation.hook
         try:
-            answer = await _answer(implementation, facts)
+            with contained:
+                answer = await _answer(implementation, facts)
+                if answer is None:
+                    return None
+                if issubclass(type(answer), str):
+                    # Its characters: what a class of its own thinks of being true, equal or empty counts for nothing.
+                    return str.__str__(answer) or f"policy {plugin} refused"
         except Unavailable as error:
-            raise Unavailable(f"plugin {implementation.plugin}: {error}") from error
+            raise Unavailable(f"plugin {plugin}: {told(error)}") from error
         except Exception:
-            _log.exception("plugin %s failed in %s; refused", implementation.plugin, implementation.hook)
-            return f"policy {implementation.plugin} failed"
-        if answer is None or isinstance(answer, str):
-            return None if answer is None else answer or f"policy {implementation.plugin} refused"
-        _log.error("plugin %s answered %s with %s; refused", implementation.plugin, implementation.hook, type(answer))
-        return f"policy {implementation.plugin} gave no valid answer"
+            _log.exception("plugin %s failed in %s; refused", plugin, hook)
+            return f"policy {plugin} failed"
+        _log.error("plugin %s answered %s with %s; refused", plugin, hook, type(answer).__name__)
+        return f"policy {plugin} gave no valid answer"
 
     async def notify(self, event: Event) -> None:
         """Every listener has been told of ``event``; what fails is logged."""
         custody = Custody(event)
         for implementation in self._implementations["notify"]:
             try:
-                await _answer(implementation, {"event": event})
+                with contained:
+                    await _answer(implementation, {"event": event})
             except Exception:
                 _log.exception("plugin %s failed in notify", implementation.plugin)
-            if custody.restore():
+            if _changed(custody):
                 _log.error("plugin %s changed the event that it was told", implementation.plugin)
-
-
-@functools.cache
-def hook_names() -> frozenset[str]:
-    """Every hook that ``hookspecs`` declares."""
-    return frozenset(name for name, value in vars(hookspecs).items() if hasattr(value, f"{_PROJECT}_spec"))
 
 
 def load(names: Iterable[str]) -> tuple[dict[str, object], list[str]]:
@@ -212,7 +210,7 @@ def load(names: Iterable[str]) -> tuple[dict[str, object], list[str]]:
             except ConfigError as error:
                 faults += error.faults
             except Exception as error:
-                faults.append(f'plugins: "{name}" cannot be imported: {error!r}')
+                faults.append(f'plugins: "{name}" cannot be imported: {told(error, repr)}')
     return modules, faults
 
 
@@ -222,70 +220,26 @@ async def _answer(implementation: Implementation, facts: dict[str, Any]) -> Any:
     return await within(DEADLINE, answer) if inspect.isawaitable(answer) else answer
 
 
+def _changed(custody: Custody) -> bool:
+    """Whether a plugin has written into what it was shown, which is put right where it can be."""
+    try:
+        return custody.restore()
+    except Exception:  # something has been taken out of it
+        return True
+
+
 def _sound_kind(implementation: Implementation, kind: object) -> Kind[Any]:
     plugin, hook = implementation.plugin, implementation.hook
     if not isinstance(kind, Kind):
         raise ConfigError([f"plugin {plugin}: {hook} must return mica.kind(…) objects, not {type(kind).__name__}"])
+    if type(kind.name) is not str or not callable(kind.build):
+        raise ConfigError([f"plugin {plugin}: {hook} must return mica.kind(name, table's dataclass, constructor)"])
     if kind.name != plugin and not kind.name.startswith(f"{plugin}."):
         raise ConfigError([f'plugin {plugin}: its kind must be named "{plugin}" or "{plugin}.…", not "{kind.name}"'])
-    if not hasattr(kind.config, "__dataclass_fields__") or not kind.config.__dataclass_params__.frozen:
+    if not _is_table(kind.config) or (kind.provisioners is not None and not _is_table(kind.provisioners)):
         raise ConfigError([f"plugin {plugin}: the table of {kind.name} must be a frozen dataclass"])
     return kind
 
 
-def _examine(plugin: object) -> tuple[list[str], set[str]]:
-    """What is wrong with the plugin's hooks, and the names of those that are sound."""
-    faults, functions = [], set()
-    for name in dir(plugin):
-        if name.startswith("__"):
-            continue
-        fault = _fault(plugin, name)
-        if fault is not None:
-            faults.append(fault)
-        elif name in hook_names():
-            functions.add(name)
-    return faults, functions
-
-
-def _fault(plugin: object, name: str) -> str | None:
-    """Why the attribute cannot be what it seems to be, or None: it is a sound hook, or no hook at all."""
-    value = inspect.getattr_static(plugin, name)
-    if isinstance(value, staticmethod | classmethod):
-        value = value.__func__
-    marked = getattr(value, _MARK, None) is not None
-    if name not in hook_names():
-        return _misspelling(plugin, name, value, marked)
-    if not inspect.isfunction(value):
-        return f"{name} must be a plain function, not {type(value).__name__}"
-    if not marked:
-        return f"{name} bears a hook's name without mica.hookimpl"
-    return _unsound_options(name, value) or _unsound_signature(name, value)
-
-
-def _misspelling(plugin: object, name: str, value: object, marked: bool) -> str | None:
-    near = get_close_matches(name, hook_names(), n=1, cutoff=0.9)
-    if marked:
-        return f"{name} is no hook of mica" + (f"; did you mean {near[0]}?" if near else "")
-    home = plugin.__name__ if inspect.ismodule(plugin) else type(plugin).__module__
-    if near and callable(value) and getattr(value, "__module__", home) == home:
-        return f"{name} is nearly a hook's name; did you mean {near[0]}, with mica.hookimpl?"
-    return None
-
-
-def _unsound_options(name: str, function: Any) -> str | None:
-    options: dict[str, Any] = getattr(function, _MARK)
-    used = sorted(option for option, value in options.items() if value)
-    return f"{name} uses {', '.join(used)}; mica calls every implementation plainly" if used else None
-
-
-def _unsound_signature(name: str, function: Any) -> str | None:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        return f"{name} is a generator function; return a value"
-    if inspect.iscoroutinefunction(function) and name.startswith(("register_", "routes")):
-        return f"{name} must not be async"
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            return f"{name}: parameter {parameter.name} must be an ordinary one"
-        if parameter.default is not inspect.Parameter.empty:
-            return f"{name}: parameter {parameter.name} has a default, and would never be given"
-    return None
+def _is_table(config: object) -> bool:
+    return isinstance(config, type) and is_dataclass(config) and config.__dataclass_params__.frozen  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from mica.containment import contained
 from mica.csr import parse_csr
 from mica.deadlines import within
 from mica.denials import Telling
-from mica.errors import Refused, Unavailable
+from mica.errors import Refused, Unavailable, told
 from mica.events import Issued
 from mica.grants import Exactly, Grant, Operation, Reusable, SignX509
 from mica.issuers import Issuer, issuer_digest
@@ -133,7 +133,7 @@ def written(
     """A certificate of ``issuer`` with a new serial number."""
     return TBSCertificate(
         serial_number=new_serial_number(now),
-        signature=issuer.signer.algorithm,
+        signature=issuer.algorithm,
         issuer=issuer.subject,
         not_before=valid.not_before,
         not_after=valid.not_after,
@@ -157,10 +157,18 @@ async def sign(approval: Approval, now: datetime) -> IssuedX509:
     issuer, tbs = approval.issuer, approval.tbs
     try:
         with contained:
-            der = tbs.assemble(await within(SIGNING_DEADLINE, issuer.signer.sign(approval.der)))
+            der = tbs.assemble(octets(await within(SIGNING_DEADLINE, issuer.signer.sign(approval.der))))
     except Exception as error:
-        raise Unavailable(f"signers.{issuer.name}: the signer gave no valid signature: {error!r}") from error
+        fault = told(error, repr)
+        raise Unavailable(f"signers.{issuer.name}: the signer gave no valid signature: {fault}") from error
     return IssuedX509(certificate=der, chain=issuer.chain_der, issuance=_issuance(approval, der, now))
+
+
+def octets(signature: object) -> bytes:
+    """A signature's plain octets, whatever class they came in; raises TypeError or ValueError where there are none."""
+    if not isinstance(signature, bytes | bytearray | memoryview) or not len(plain := bytes(memoryview(signature))):
+        raise TypeError(f"a signature must be octets, at least one, not {type(signature).__name__}")
+    return plain
 
 
 async def record(authority: Authority, issued: IssuedX509, commit: Commit, grant: Grant) -> None:

@@ -27,6 +27,9 @@ class Issuer:
     name: str
     """The table ``[signers.<name>]``."""
     signer: X509Signer
+    chain: tuple[x509.Certificate, ...]
+    algorithm: bytes
+    """The signer's, as they were when it was built: what it says of itself later, it says too late."""
     roots: tuple[x509.Certificate, ...]
     federated_roots: tuple[x509.Certificate, ...]
     backdate: timedelta
@@ -56,7 +59,8 @@ class Issuer:
         renew_unrecorded: bool = False,
     ) -> "Issuer":
         """The issuer that signs with ``signer``; raises ConfigError when its certificate cannot be one."""
-        certificate = signer.chain[0]
+        chain, algorithm = tuple(signer.chain), bytes(signer.algorithm)
+        certificate = chain[0]
         try:
             identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
         except x509.ExtensionNotFound as error:
@@ -65,6 +69,8 @@ class Issuer:
         return cls(
             name=name,
             signer=signer,
+            chain=chain,
+            algorithm=algorithm,
             roots=roots,
             federated_roots=federated_roots,
             backdate=backdate,
@@ -75,15 +81,15 @@ class Issuer:
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             digest=hashlib.sha256(subject).digest(),
-            above=(*signer.chain[1:], *(root for root in roots if _issued(signer.chain[-1], root))),
-            chain_der=tuple(each.public_bytes(serialization.Encoding.DER) for each in signer.chain),
+            above=(*chain[1:], *(root for root in roots if _issued(chain[-1], root))),
+            chain_der=tuple(each.public_bytes(serialization.Encoding.DER) for each in chain),
             renew_unrecorded=renew_unrecorded,
         )
 
     @property
     def certificate(self) -> x509.Certificate:
         """The issuing certificate."""
-        return self.signer.chain[0]
+        return self.chain[0]
 
     @property
     def public_key(self) -> CertificatePublicKeyTypes:

@@ -54,5 +54,7 @@ class Listeners:
             event = await self._queue.get()
             try:
                 await self._hooks.notify(event)
+            except Exception:  # one event that cannot be told must not be the last
+                _log.exception("the event %s could not be told", type(event).__name__)
             finally:
                 self._queue.task_done()

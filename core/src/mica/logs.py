@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Literal, TextIO
 
+from mica.errors import told
+
 LogFormat = Literal["text", "json"]
 
 #: The id of the request that is being served, empty outside of one.
@@ -118,11 +120,11 @@ def _failure(error: BaseException) -> dict[str, object]:
     """The exception, its cause, and where it was raised, innermost call first."""
     frames = reversed(traceback.extract_tb(error.__traceback__)[-_FRAMES:])
     members: dict[str, object] = {
-        "error": f"{type(error).__name__}: {error}",
+        "error": f"{type(error).__name__}: {told(error)}",
         "at": " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames),
     }
     if error.__cause__ is not None:
-        members["cause"] = f"{type(error.__cause__).__name__}: {error.__cause__}"
+        members["cause"] = f"{type(error.__cause__).__name__}: {told(error.__cause__)}"
     return members
 
 

@@ -85,7 +85,11 @@ def _record(distribution: "Distribution") -> Path:
     record = folder / "RECORD" if isinstance(folder, Path) else None
     if record is None or not record.is_file():
         raise ConfigError(["has no RECORD, and cannot be pinned: install it with pip or uv, or remove its pin"])
-    if any(row and row[0].endswith(".pth") for row in csv.reader(record.read_text("utf-8").splitlines())):
+    try:
+        rows = [row for row in csv.reader(record.read_text("utf-8").splitlines()) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError([f"has a damaged RECORD, and cannot be pinned: {_AGAIN}"]) from error
+    if any(row[0].endswith(".pth") for row in rows):
         # An editable installation lists the file that leads to its code, and not the code.
         raise ConfigError(["is installed editable, and cannot be pinned: install it without -e, or remove its pin"])
     return record

@@ -10,10 +10,11 @@ from typing import Any
 from mica.claims import Claims, ClaimsConfig
 from mica.containment import contained
 from mica.deadlines import within
-from mica.errors import ConfigError, Unauthorized
+from mica.errors import ConfigError, Unauthorized, told
 from mica.grants import Grant, Operation
+from mica.permits import plain
 from mica.records import ProvisionerRef
-from mica.roles import Closeable, Provisioner, RenewalProvisioner, Startable, TokenProvisioner
+from mica.roles import Closeable, Keyed, Provisioner, RenewalProvisioner, Startable, TokenProvisioner
 from mica.tokens import UnverifiedToken
 
 #: Between two attempts to start a provisioner that could not start, in seconds: at first, and at most.
@@ -41,16 +42,21 @@ class Entry:
     """The provisioner, where it vouches for the bearers of tokens. Found once: asking a Protocol is slow."""
     renewals: RenewalProvisioner | None = field(init=False)
     """The provisioner, where it lets certificates be renewed."""
+    public_keys: tuple[bytes, ...] = field(init=False)
+    """The keys that it believes, where it tells them; SubjectPublicKeyInfo."""
 
     def __post_init__(self) -> None:
         provisioner = self.provisioner
-        self.name, self.type = provisioner.name, provisioner.type
+        self.name, self.type = plain(provisioner.name), plain(provisioner.type)
+        if type(self.type) is not str or not self.type:
+            raise ConfigError([f"its plugin must say of which type it is, as clients know it, not {self.type!r}"])
         declared = provisioner.operations
         if not isinstance(declared, set | frozenset) or not all(isinstance(each, Operation) for each in declared):
             raise ConfigError([f"its type {self.type} must declare operations: a frozenset of mica.Operation"])
         self.operations = frozenset(declared)
         self.tokens = provisioner if isinstance(provisioner, TokenProvisioner) else None
         self.renewals = provisioner if isinstance(provisioner, RenewalProvisioner) else None
+        self.public_keys = tuple(key.spki for key in provisioner.public_keys) if isinstance(provisioner, Keyed) else ()
 
     @property
     def ready(self) -> bool:
@@ -68,12 +74,12 @@ class Entry:
         return description
 
     def _described(self) -> dict[str, Any]:
-        """What the provisioner adds; nothing when that is no JSON, and the log says so."""
+        """What the provisioner adds, as JSON has it; nothing when that is no JSON, and the log says so."""
         try:
             with contained:
-                described = dict(self.provisioner.describe())
-                json.dumps(described)
-                return described
+                described = json.dumps(dict(self.provisioner.describe()), allow_nan=False)
+            own: dict[str, Any] = json.loads(described)
+            return own
         except Exception:
             _log.exception("provisioner %s failed in describe", self.name)
             return {}
@@ -86,13 +92,13 @@ class Entry:
 
     async def start(self) -> bool:
         """Whether it is ready now."""
-        if not isinstance(self.provisioner, Startable):
-            return True
         try:
             with contained:
-                await within(DEADLINE, self.provisioner.start())
+                if isinstance(self.provisioner, Startable):
+                    await within(DEADLINE, self.provisioner.start())
         except Exception as error:
-            self.reason = "it did not start in time" if isinstance(error, TimeoutError) else str(error) or repr(error)
+            late = isinstance(error, TimeoutError)
+            self.reason = "it did not start in time" if late else told(error) or told(error, repr)
             _log.warning("provisioner %s is not ready: %s", self.name, self.reason)
             return False
         self.reason = ""
@@ -181,10 +187,13 @@ def _recognizes(entry: Entry, provisioner: TokenProvisioner, token: UnverifiedTo
     """A provisioner that fails to answer does not recognise the token, and the log says so."""
     try:
         with contained:
-            return provisioner.recognizes(token) is True
+            answer: object = provisioner.recognizes(token)
     except Exception:
         _log.exception("provisioner %s failed in recognizes", entry.name)
         return False
+    if answer is not True and answer is not False:
+        _log.error("provisioner %s answered recognizes with %s, not with a bool", entry.name, type(answer).__name__)
+    return answer is True
 
 
 async def _retry(entry: Entry) -> None:

@@ -159,7 +159,10 @@ class TokenProvisioner(Provisioner, Protocol):
         """Whether the token claims to be one of its own. Cheap, and proves nothing."""
 
     async def authorize(self, token: UnverifiedToken, operation: Operation) -> Grant:
-        """The token is genuine, current, and meant for this authority and operation; raises Unauthorized, Refused."""
+        """The token is genuine, current, and meant for this authority and operation; raises Unauthorized, Refused.
+
+        Unavailable means that it cannot be judged now, as while an identity provider does not answer.
+        """
 
 
 @runtime_checkable
@@ -167,7 +170,7 @@ class RenewalProvisioner(Provisioner, Protocol):
     """Lets the certificates that it once vouched for be renewed by whoever holds their key."""
 
     async def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Grant:
-        """The grant to renew or rekey ``issuance``, whose possession the core has verified; raises Unauthorized."""
+        """The grant to renew or rekey ``issuance``, whose possession the core has verified; raises as ``authorize``."""
 
 
 @runtime_checkable

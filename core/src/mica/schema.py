@@ -15,11 +15,16 @@ from typing import Any
 from mica import pins
 from mica.config import CoreConfig, ProvisionerConfig, SignerConfig, SSHSignerConfig
 from mica.durations import PATTERN as DURATION
+from mica.errors import ConfigError
 from mica.roles import Kind
 from mica.structuring import unstructure
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_REMEDY = (
+    "take str, int, bool, float, timedelta, Path, Literal[…], tuple[X, ...], frozenset[X], Mapping[str, X], "
+    "a frozen dataclass, or one of them | None"
+)
 _PLAIN: dict[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -33,7 +38,9 @@ _PLAIN: dict[Any, Schema] = {
 
 
 def of_type(target: Any) -> Schema:
-    """What a value must be that ``structure`` reads as ``target``; raises TypeError for what it does not read."""
+    """What a value must be that ``structure`` reads as ``target``; raises TypeError for what it does not read, and
+    ConfigError where that is a field of a dataclass.
+    """
     if target in _PLAIN:
         return dict(_PLAIN[target])
     if dataclasses.is_dataclass(target):
@@ -41,27 +48,28 @@ def of_type(target: Any) -> Schema:
     origin, arguments = typing.get_origin(target), typing.get_args(target)
     if origin is typing.Literal:
         return {"enum": list(arguments)}
-    if origin in (tuple, frozenset):
+    if origin is frozenset or (origin is tuple and arguments[1:] == (...,)):
         return {"type": "array", "items": of_type(arguments[0])}
     if origin is Mapping:
         return {"type": "object", "additionalProperties": of_type(arguments[1])}
-    if origin in (typing.Union, types.UnionType):
+    if origin in (typing.Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
         return of_type(next(one for one in arguments if one is not type(None)))  # TOML has no null
-    raise TypeError(f"{target!r} is no type that a table can hold")
+    raise TypeError(f"{_spelled(target)} is no type that a table can hold; {_REMEDY}")
 
 
 def of_table(configs: Iterable[type[Any]], **more: Schema) -> Schema:
     """What a table must hold that several dataclasses share, each its own fields; ``more`` may stand there too.
 
-    The field of an earlier dataclass hides one of its name in a later one.
+    The field of an earlier dataclass hides one of its name in a later one. Raises ConfigError for a field of a type
+    that is never read.
     """
     properties: dict[str, Schema] = {}
     required: list[str] = []
     for config in configs:
-        hints = typing.get_type_hints(config)
+        hints = _hints(config)
         for field in dataclasses.fields(config):
             if field.name not in properties:
-                properties[field.name] = _of_field(field, hints[field.name])
+                properties[field.name] = _of_field(config, field, hints[field.name])
                 if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                     required.append(field.name)
     table: Schema = {"type": "object", "properties": properties | more, "additionalProperties": False}
@@ -88,8 +96,26 @@ def of_configuration(kinds: Mapping[str, Iterable[Kind[Any]]]) -> Schema:
     return {"$schema": DIALECT, "title": "ca.toml", **core}
 
 
-def _of_field(field: "dataclasses.Field[Any]", hint: Any) -> Schema:
-    schema = of_type(hint)
+def _hints(config: type[Any]) -> dict[str, Any]:
+    """The types of its fields; raises ConfigError where an annotation can only be read by a type checker."""
+    try:
+        return typing.get_type_hints(config)
+    except (NameError, TypeError) as error:
+        place = f"{config.__module__}.{config.__qualname__}"
+        raise ConfigError(
+            [f"{place}: its annotations cannot be read: {error}; import their types at run time"]
+        ) from error
+
+
+def _spelled(target: Any) -> str:
+    return target.__name__ if isinstance(target, type) and not typing.get_args(target) else str(target)
+
+
+def _of_field(config: type[Any], field: "dataclasses.Field[Any]", hint: Any) -> Schema:
+    try:
+        schema = of_type(hint)
+    except TypeError as error:
+        raise ConfigError([f"{config.__module__}.{config.__qualname__}.{field.name}: {error}"]) from error
     if text := field.metadata.get("help"):
         schema["description"] = text
     default = field.default

@@ -12,9 +12,9 @@ from mica.claims import Claims
 from mica.containment import contained
 from mica.deadlines import within
 from mica.denials import Telling
-from mica.errors import MalformedRequest, Refused, Unauthorized, Unavailable, Unsupported
+from mica.errors import MalformedRequest, Refused, Unauthorized, Unavailable, Unsupported, told
 from mica.grants import AddUser, Exactly, Grant, Operation, SignSSH, SignSSHAsRequested
-from mica.issuance import SIGNING_DEADLINE, tell_issued
+from mica.issuance import SIGNING_DEADLINE, octets, tell_issued
 from mica.logs import request_id
 from mica.records import CertificateId, Commit, Issuance, ProvisionerRef
 from mica.registry import Entry
@@ -169,13 +169,13 @@ async def sign(approval: SSHApproval) -> bytes:
     cert_type, key = approval.tbs.cert_type, approval.tbs.signature_key
     try:
         with contained:
-            signature = await within(SIGNING_DEADLINE, approval.ssh.signer.sign(approval.wire, cert_type))
+            signature = octets(await within(SIGNING_DEADLINE, approval.ssh.signer.sign(approval.wire, cert_type)))
         if Signature.decode(signature).algorithm != algorithm_of(key):
             raise MalformedSSH("signature", f"must be by {algorithm_of(key)}")
         # With which key a signer signs, only a signature shows.
         sshsignatures.verify(key, signature, approval.wire)
     except Exception as error:
-        raise Unavailable(f"signers.ssh: the signer gave no valid signature: {error!r}") from error
+        raise Unavailable(f"signers.ssh: the signer gave no valid signature: {told(error, repr)}") from error
     return approval.wire + string(signature)  # what was judged, octet by octet; check has read it again already
 
 

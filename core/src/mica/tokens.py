@@ -138,6 +138,11 @@ class UnverifiedToken:
             return tuple(aud)
         return ()
 
+    @property
+    def fragments(self) -> frozenset[str]:
+        """What stands behind ``#`` in its audiences: ``x5c/edge`` names the provisioner that the token is for."""
+        return frozenset(audience.partition("#")[2] for audience in self.audiences if "#" in audience)
+
     def text(self, claim: str) -> str:
         """The claim when it is a string, else the empty string."""
         value = self.payload.get(claim)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from core.tests.cli_plugins.distributions import GOOD, install_recorded
 
+from mica.cli.plugins import inspection
 from mica.testing.ca import TestCA
 from mica.testing.plugins import enable, install
 
@@ -131,6 +132,37 @@ def test_a_name_that_two_distributions_claim_has_both_named(site: Path, tmp_path
     row = rows(site, tmp_path)["crane"]
     assert row["faults"] == ['"crane" is claimed by crane and jib; uninstall one']
     assert (row["distribution"], row["pin"]) == (None, None)
+
+
+def test_a_damaged_distribution_is_a_row_that_says_so(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(site)
+    for name in ("crane", "jib"):
+        install_recorded(site, name)
+    (site / "crane-1.0.dist-info/METADATA").write_bytes(b"\xff\xfe")
+    (site / "jib-1.0.dist-info/RECORD").write_bytes(b"\xff\xfe")
+    listed = {row.name: row.members() for row in inspection.rows([], every=False)}
+    assert (listed["crane"]["distribution"], listed["crane"]["version"]) == ("crane", None)
+    assert listed["crane"]["faults"] == ["crane has no METADATA that can be read; install it again"]
+    assert "has a damaged RECORD" in listed["jib"]["not_pinnable"]
+
+
+def test_a_server_refuses_to_start_where_two_distributions_claim_a_name_and_names_both(
+    ca: TestCA, site: Path, tmp_path: Path
+) -> None:
+    install_recorded(site, "crane", TRACED)
+    (tmp_path / "jib.py").write_text(TRACED)
+    install(site, tmp_path / "jib.py")
+    (site / "jib-1.0.dist-info/entry_points.txt").write_text("[mica]\ncrane = jib\n")
+    enable(ca, "crane")
+    command = [sys.executable, "-m", "mica.cli", "ca", "serve", "--workers", "1", str(ca.directory / "ca.toml")]
+    environment = os.environ | {"PYTHONPATH": str(site), "TRACE": str(site), "NO_COLOR": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode not in (0, -15)
+    assert 'plugins: "crane" is claimed by crane and jib; uninstall one' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (site / "imported").exists()
 
 
 def test_what_cannot_be_pinned_says_why(site: Path, tmp_path: Path) -> None:

@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 from core.tests.cli_plugins.distributions import install_recorded
 
+from mica.authority import Authority
+from mica.cli import main
+from mica.cli.plugins import rendering
+from mica.web import certificates, pages, provisioners
+
 KINDS = ("provisioner", "store", "keys", "policy", "listener", "routes")
 #: The shortest name and the longest: lines are broken alike.
 NAMES = ("q", "door_badge", "abcdefghi_jklmnopqrs")
@@ -92,6 +97,30 @@ def test_a_name_that_cannot_be_is_refused_and_nothing_written(tmp_path: Path, na
     done = mica("plugin", "new", name, "--kind", "policy", "--directory", tmp_path / "there", code=2)
     assert "name" in done.stderr
     assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("class", "store", "'class' is a word of Python's"),
+        ("Door-Badge", "store", "a letter first: door_badge"),
+        ("claims", "policy", "every provisioner has a setting of that name"),
+        ("file", "keys", "URIs of that scheme belong to mica_filekeys"),
+        ("sign", "routes", "the CA itself serves what is below it"),
+    ],
+)
+def test_a_name_that_the_kind_cannot_have_is_refused_with_the_reason(
+    tmp_path: Path, name: str, kind: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plugin", "new", name, "--kind", kind, "--directory", str(tmp_path / "there")]) == 2
+    assert said in capfd.readouterr().err
+    assert not (tmp_path / "there").exists()
+
+
+async def test_no_plugin_is_named_as_a_path_of_the_core(authority: Authority) -> None:
+    served = [route for module in (certificates, pages, provisioners) for route in module.routes(authority)]
+    first = {route.path.split("/")[1] for route in served}
+    assert {segment for segment in first if segment.isalnum()} | {"crl"} == rendering.SERVED  # where there is one
 
 
 def test_the_name_of_an_installed_plugin_is_refused_and_its_owner_named(tmp_path: Path) -> None:

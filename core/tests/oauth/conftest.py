@@ -66,13 +66,6 @@ def somebody(provider: SignInProvider, tmp_path: Path, curl: Callable[..., objec
     return Somebody(wishes=Wishes(roots=provider.root.read_bytes(), cache=tmp_path / "oidc"), browse=browse)
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
 @pytest.fixture
 def environment(provider: SignInProvider, tmp_path: Path) -> dict[str, str]:
     """A display, and a browser that is a script; it tells what it was called with."""

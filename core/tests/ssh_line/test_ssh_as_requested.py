@@ -84,5 +84,6 @@ def test_a_permit_is_what_its_type_says_or_permits_nothing(permit: Any, fault: s
 def test_a_permit_that_is_believed_cannot_be_changed_any_more() -> None:
     mutable = {CertType.USER}
     frozen = frozen_permit(SignSSHAsRequested(cert_types=mutable))  # type: ignore[arg-type]
+    assert permit_fault(frozen) == ""
     mutable.add(CertType.HOST)
     assert frozen == SignSSHAsRequested(cert_types=frozenset({CertType.USER}))

@@ -94,3 +94,8 @@ def test_an_answer_is_compact_json_with_one_newline() -> None:
     answer = failure(MalformedRequest("missing ott"))
     assert bytes(answer.body) == b'{"status":400,"message":"The request could not be completed: missing ott."}\n'
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_who_may_try_again_is_told_when() -> None:
+    assert int(failure(Unavailable("the store is busy")).headers["retry-after"]) > 0
+    assert "retry-after" not in failure(Unauthorized("no")).headers

@@ -1,6 +1,7 @@
 """A log in a folder, its writer, and what is written into it."""
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def ca(tmp_path: Path) -> TestCA:
     enable(ca, "auditlog")
     append(ca, '\n[plugin.auditlog]\npath = "audit/audit.jsonl"\n')
     return ca
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root can mount a file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)

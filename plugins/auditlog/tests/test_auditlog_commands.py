@@ -1,7 +1,8 @@
 """The commands: what they print, what they find, and how they end."""
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,13 +17,6 @@ from mica.testing.ca import TestCA, csr
 from mica.testing.commands import Commands
 
 Run = Callable[..., "CompletedProcess[bytes]"]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    commands = Commands()
-    yield commands
-    commands.close()
 
 
 @pytest.fixture
@@ -60,6 +54,21 @@ def test_a_sound_log_prints_nothing_and_ends_with_0(log: Path, audit: Run) -> No
     done = audit("verify")
     assert (done.returncode, done.stdout) == (0, b"")
     assert done.stderr.decode() == "5 lines in 1 file, 0 to 4: whole and unchanged\n"
+
+
+def test_all_that_the_shell_finds_by_the_name_of_the_log_can_be_given(log: Path, audit: Run) -> None:
+    found = sorted(log.parent.glob("audit.jsonl*"))
+    assert [path.suffix for path in found] == [".jsonl", ".head", ".lock"]
+    done = audit("verify", *found)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert len(audit("show", *found).stdout.splitlines()) == 5
+
+
+def test_a_log_that_was_emptied_has_no_lines_and_ends_with_1(log: Path, audit: Run) -> None:
+    log.write_bytes(b"")
+    done = audit("verify")
+    assert (done.returncode, done.stderr) == (1, b"no lines: not sound: 1 fault\n")
+    assert b"names line 4: its end is missing" in done.stdout
 
 
 def test_a_changed_log_prints_where_and_ends_with_1(log: Path, audit: Run) -> None:
@@ -155,3 +164,30 @@ def test_what_a_terminal_would_act_upon_is_shown_as_an_escape(log: Path, audit: 
     file = tmp_path / "hostile.jsonl"
     file.write_bytes(encode(0, "0" * 64, "2031-03-14T09:26:53.000Z", "denied", {"reasons": ["\x1b[2J\u202e"]}))
     assert b"\\x1b[2J\\u202e" in audit("show", file).stdout
+
+
+_START = b'{"seq":0,"prev":"%s","time":"%s","event":"denied"' % (b"0" * 64, b"2031-03-14T09:26:53.000Z")
+_FORGED = [
+    b'"certificate":"x"', b'"certificate":{"names":5}', b'"provisioner":[1]', b'"reasons":5', b'"seq":[1]',
+    b'"event":{}', b'"subject":{"a":1}', b'"reasons":["\x1b[2J"]', b'"a":"\xff\x1b[2J"', b'"a":' + b"[" * 100_000,
+]  # fmt: skip
+
+
+def test_lines_that_somebody_forged_are_shown_as_well_as_they_can_be(audit: Run, tmp_path: Path) -> None:
+    file = tmp_path / "forged.jsonl"
+    file.write_bytes(b"".join(_START + b"," + members + b"}\n" for members in _FORGED))
+    for flags in ([], ["--json"]):
+        done = audit("show", *flags, file)
+        assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, b"", len(_FORGED))
+        assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "time", [b"--------------------", b"2031-03-14T09:26:53.000-00:00", b"9999-99-99T09:26:53.000Z"]
+)
+def test_a_time_that_is_none_hides_nothing_that_is_on_record(log: Path, audit: Run, time: bytes) -> None:
+    first, *lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(re.sub(rb'(?<="time":")[^"]*', time, first) + b"".join(lines[:1] + lines[2:]))
+    done = audit("verify", "--against-store")
+    assert (done.returncode, b"Traceback" in done.stderr) == (1, False)
+    assert b"is on record, and not in the log" in done.stdout

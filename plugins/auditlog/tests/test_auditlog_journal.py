@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +125,41 @@ def test_lines_that_a_killed_writer_wrote_before_the_head_are_kept(journal: Jour
     assert verified(log).sound
 
 
+@pytest.mark.parametrize("octets", [1, 20, 250, None], ids=["one", "half", "most", "all"])
+def test_a_writer_that_was_killed_when_it_had_begun_a_new_file_leaves_a_sound_log(
+    journal: Journal, log: Path, octets: int | None
+) -> None:
+    journal.append(_entries(1))
+    head = Places(log).head.read_bytes()
+    log.rename(log.with_name("audit.jsonl.1"))
+    journal.append(_entries(2))
+    Places(log).head.write_bytes(head)
+    log.write_bytes(log.read_bytes()[:octets])
+    journal.append(_entries(3))
+    report = verified(log)
+    assert (report.sound, codes(report)) == (True, ["recovered-torn"] if octets else [])
+    assert log.read_bytes().count(b'"event":"continued"') == 1
+    assert (b'"serial_number":"2"' in log.read_bytes()) is (octets is None)
+
+
+def test_lines_in_a_new_file_that_continue_nothing_stay_visible(journal: Journal, log: Path) -> None:
+    journal.append(_entries(1))
+    log.rename(log.with_name("audit.jsonl.1"))
+    log.write_bytes(log.with_name("audit.jsonl.1").read_bytes())
+    journal.append(_entries(2))
+    assert "recovered-replaced" in codes(verified(log))
+    assert not verified(log).sound
+
+
+@pytest.mark.parametrize("member", ["size", "inode"])
+def test_a_head_that_can_be_no_head_does_not_stop_the_log(journal: Journal, log: Path, member: str) -> None:
+    journal.append(_entries(1))
+    head = json.loads(Places(log).head.read_bytes())
+    Places(log).head.write_text(json.dumps({**head, member: -1}))
+    journal.append(_entries(2))
+    assert codes(verified(log)) == ["recovered-headless"]
+
+
 def test_a_first_line_that_was_torn_begins_anew(journal: Journal, log: Path) -> None:
     log.parent.mkdir(mode=0o700)
     log.write_bytes(b'{"seq":0,"prev":"0000')
@@ -224,18 +258,6 @@ def test_several_processes_write_one_chain(log: Path) -> None:
     lines = [line for path in report.files for line in _lines(path) if line["event"] == "denied"]
     assert {line["who"] for line in lines} == {f"{name}-{number}" for name in "abc" for number in range(30)}
     assert len(lines) == 90
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("only root can mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_full_disk_leaves_whole_lines_alone_and_the_log_goes_on_when_there_is_room(small_disk: Path) -> None:

@@ -39,7 +39,10 @@ def _log_of(authority: Authority) -> AuditLog:
 
 def _configure(ca: TestCA, line: str) -> None:
     file = ca.directory / "ca.toml"
-    file.write_text(file.read_text() + line + "\n")
+    text = file.read_text()
+    if line.startswith("path"):
+        text = text.replace('path = "audit/audit.jsonl"\n', "")
+    file.write_text(text + line + "\n")
 
 
 async def _sign(ca: TestCA, authority: Authority, name: str = "svc.example") -> x509.Certificate:
@@ -162,15 +165,28 @@ async def test_closing_twice_does_nothing_the_second_time(ca: TestCA) -> None:
     [
         ('on_failure = "pray"', 'plugin.auditlog.on_failure: must be "continue" or "refuse"'),
         ("max_size = -1", "plugin.auditlog.max_size: must not be negative; 0 is without limit"),
+        (
+            "path = 'audit.lock'",
+            "plugin.auditlog.path: must not end with .head or .lock or .head.new: so do the files beside the log",
+        ),
         ("size = 1", 'plugin.auditlog: extra field "size"; known: max_size, on_failure, path'),
     ],
-    ids=["on_failure", "max_size", "extra"],
+    ids=["on_failure", "max_size", "path", "extra"],
 )
 def test_a_mistake_in_the_table_is_told_with_its_place(ca: TestCA, table: str, fault: str) -> None:
     _configure(ca, table)
     with pytest.raises(ConfigError) as caught:
         ca.authority()
     assert caught.value.faults == (fault,)
+
+
+@pytest.mark.parametrize("on_failure", ["continue", "refuse"])
+def test_it_is_asked_about_certificates_only_where_it_may_refuse_them(ca: TestCA, on_failure: str) -> None:
+    _configure(ca, f'on_failure = "{on_failure}"')
+    answers = ca.authority().hooks.answers()
+    assert "auditlog" in answers["notify"]
+    for hook in ("refuse_x509", "refuse_ssh"):
+        assert ("auditlog" in answers.get(hook, [])) is (on_failure == "refuse")
 
 
 async def test_a_link_in_the_place_of_the_log_stops_the_start(ca: TestCA) -> None:

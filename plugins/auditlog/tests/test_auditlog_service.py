@@ -4,14 +4,11 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
 from plugins.auditlog.tests.conftest import verified
 
 from mica.testing.ca import TestCA
@@ -81,18 +78,6 @@ def test_workers_that_are_killed_leave_a_log_that_goes_on(tmp_path: Path) -> Non
             time.sleep(0.2)
     assert verified(log).sound
     assert "svc9999.example" in _issued(log)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("only root can mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def _fill(filler: Path) -> None:

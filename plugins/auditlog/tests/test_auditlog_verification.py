@@ -1,5 +1,6 @@
 """The reader: whatever is changed, taken away, moved, repeated or brought from elsewhere is found and named."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ from mica_auditlog.entries import entry
 from mica_auditlog.heads import read_head
 from mica_auditlog.journal import Journal
 from mica_auditlog.lines import digest, encode
+from mica_auditlog.parts import Unreadable, take
 from mica_auditlog.places import Places
+from mica_auditlog.verification import verify
 
 _LINES = 8
 
@@ -148,6 +151,29 @@ def test_without_a_head_the_end_is_not_taken_for_the_end(original: Path, tmp_pat
     assert codes(verified(log)) == ["headless", "recovered-torn"]
     Places(log).head.write_text('{"seq": 1}')
     assert "is damaged" in str(verified(log).found[0])
+
+
+def test_an_older_head_is_told_and_is_what_a_crash_leaves(original: Path, tmp_path: Path) -> None:
+    log = _changed(original, tmp_path, "", bytes)
+    head = json.loads(Places(log).head.read_bytes())
+    line = original.read_bytes().splitlines(keepends=True)[0]
+    older = {**head, "seq": json.loads(line)["seq"], "hash": digest(line), "size": len(line)}
+    Places(log).head.write_text(json.dumps(older))
+    report = verified(log)
+    assert (report.sound, codes(report)) == (True, ["recovered-torn", "behind-head"])
+
+
+def test_what_lies_beside_the_log_is_not_read_as_lines_and_its_head_counts(original: Path, tmp_path: Path) -> None:
+    log = _changed(original, tmp_path, "", bytes)
+    Places(log).new_head.write_bytes(b"{")
+    everything = sorted(tmp_path.iterdir())
+    (tmp_path / "folder").mkdir()
+    assert {path.name[11:] for path in everything} == {"", ".1", ".head", ".lock", ".head.new"}
+    report = verify(take([tmp_path / "folder" / ".." / log.name, *everything]))
+    assert (report.sound, report.files) == (True, [log.with_name("audit.jsonl.1"), log])
+    assert codes(verify(take([path for path in everything if path != log]))) == ["recovered-torn", "truncated"]
+    with pytest.raises(Unreadable, match=r"audit\.jsonl\.head: lies beside a log"):
+        take([Places(log).head])
 
 
 def test_lost_events_are_told_and_are_no_fault_of_the_chain(journal: Journal, log: Path) -> None:

@@ -4,7 +4,7 @@ import ipaddress
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,14 +20,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SERIAL = 218846903417720519863355012841906677214
 KEY_ID = b"Qv7mT0cXk1uR9e2LwZbYh5sJpNaD3gF6iK8oE4tUxVc"
-
-
-@pytest.fixture(scope="session")
-def commands() -> Iterator[Commands]:
-    """Where ``mica`` is run."""
-    running = Commands()
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import jwt
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jws as jwcrypto_jws
 
@@ -25,15 +24,14 @@ from mica import (
     Unauthorized,
     UnverifiedToken,
 )
+from mica.testing.algorithms import signing_key
 from mica.testing.contexts import URL, Clock, make_context
 from mica.testing.makers import Maker, encode
 from mica.testing.renewals import make_issuance
 from mica.testing.verdicts import verdict
-from mica_jwk.contracts import ENCRYPTED, NAME, P256, REVOKE, RSA, SIGN, Tokens, claims, pem_of, public_jwk
+from mica_jwk.contracts import ENCRYPTED, NAME, P256, REVOKE, SIGN, Tokens, claims, pem_of, public_jwk
 from mica_jwk.plugin import register_provisioners
 from mica_jwk.provisioner import JWKConfig, JWKProvisioner
-
-ED25519 = ed25519.Ed25519PrivateKey.generate()
 
 
 @pytest.fixture
@@ -132,7 +130,7 @@ async def test_a_minute_of_skew_is_forgiven(admin: JWKProvisioner, maker: Maker,
 
 
 async def test_a_provisioner_of_another_key_does_not_recognise_the_token(clock: Clock, maker: Maker) -> None:
-    other = JWKProvisioner(JWKConfig(name=NAME, key=public_jwk(ED25519)), make_context(clock))
+    other = JWKProvisioner(JWKConfig(name=NAME, key=public_jwk(signing_key("EdDSA"))), make_context(clock))
     assert not other.recognizes(UnverifiedToken.parse(maker.good()))
 
 
@@ -150,7 +148,8 @@ async def test_a_renewal_names_the_key_that_vouches_now(admin: JWKProvisioner, c
 
 
 async def test_tokens_of_other_libraries_are_accepted(clock: Clock) -> None:
-    for key, alg in ((P256, "ES256"), (RSA, "RS256"), (RSA, "PS256"), (RSA, "RS512"), (ED25519, "EdDSA")):
+    for alg in ("ES256", "RS256", "PS256", "RS512", "EdDSA"):
+        key = signing_key(alg)
         jwk = public_jwk(key, alg)
         provisioner = JWKProvisioner(JWKConfig(name=NAME, key=jwk), make_context(clock))
         payload, header = claims(SIGN, clock()), {"kid": jwk["kid"]}

@@ -58,8 +58,10 @@ class User:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SignInProvider, Service, Commands]]:
-    folder, commands = tmp_path_factory.mktemp("world"), Commands()
+def running(
+    tmp_path_factory: pytest.TempPathFactory, commands: Commands
+) -> Iterator[tuple[SignInProvider, Service, Commands]]:
+    folder = tmp_path_factory.mktemp("world")
     with sign_in_provider(folder) as provider:
         provider.secret = "public-by-protocol"
         table = PROVISIONER.format(client_id=CLIENT_ID, secret=provider.secret, url=provider.url, root=provider.root)
@@ -67,7 +69,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SignInPr
         enable(ca, "oidc")
         with served(ca, workers=1) as service:
             yield provider, service, commands
-    commands.close()
 
 
 @pytest.fixture

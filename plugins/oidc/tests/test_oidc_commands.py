@@ -37,13 +37,6 @@ class Typed:
         return subprocess.CompletedProcess(arguments, done.returncode, out, err)
 
 
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
 def typed(commands: Commands, folder: Path, home: Path, **more: str) -> Typed:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MICA", "SSH_", "WAYLAND"))}
     return Typed(commands, folder, {**clean, "MICAPATH": str(home), **more})

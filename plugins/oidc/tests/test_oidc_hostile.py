@@ -203,6 +203,22 @@ async def test_a_rotation_is_survived(provider: OpenIDProvider, clock: Clock) ->
     assert not await is_granted(provisioner, old.good()), "the key was withdrawn"
 
 
+async def test_a_key_that_cannot_be_looked_up_is_no_refusal_for_good(provider: OpenIDProvider, clock: Clock) -> None:
+    provisioner = await started(provider, clock)
+    provider.rotate("key-2")
+    published = provider.server.replies[KEYS]
+    provider.server.replies[KEYS] = Reply(status=503)
+    for wait in (INTERVAL, timedelta()):  # the second is not worth a request
+        clock.advance(wait)
+        with pytest.raises(Unavailable, match="not known yet"):
+            await verdict(provisioner, provider.maker(clock()).good(), SIGN)
+    provider.server.replies[KEYS] = published
+    clock.advance(INTERVAL)
+    assert await is_granted(provisioner, provider.maker(clock()).good())
+    with pytest.raises(Unauthorized):
+        await verdict(provisioner, provider.maker(clock()).token({"kid": "unknown"}), SIGN)
+
+
 async def test_a_key_that_changes_under_its_name_is_found_when_the_keys_are_due(
     provider: OpenIDProvider, clock: Clock
 ) -> None:

@@ -99,6 +99,8 @@ def naive(kind: str, rule: str, text: str, *, denying: bool) -> bool:
     if kind == "ip":
         return ipaddress.ip_address(text) in ipaddress.ip_network(rule)
     if kind == "email":
+        if denying:
+            rule, text = rule.lower(), text.lower()
         return text.rpartition("@")[0] in (
             rule.rpartition("@")[0],
             rule.rpartition("@")[0] or text.rpartition("@")[0],

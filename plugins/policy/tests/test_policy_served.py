@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,6 @@ principals = ["gate.harbour.example"]
 expected = "deny"
 """
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -143,8 +136,10 @@ def test_rules_in_shadow_mode_are_judged_and_it_is_told_that_they_let_through(mi
         ),
         ('[[cases]]\nkind = "ssh user"\nnames = ["a"]\nexpected = "deny"', "cases[0].names: and common_name are for"),
         ('[[cases]]\nkind = "x509"\nnames = ["a"]\nexpected = "allow"\nreason = "x"', "cases[0].reason: there is none"),
+        ('[[cases]]\nkind = "ssh user"\nprincipals = ["a,b"]\nexpected = "allow"', "'a,b' must be one plain name"),
+        ("cases = " + "[" * 5000, "is nested too deeply"),
     ],
-    ids=str,
+    ids=range(11),
 )
 def test_what_is_wrong_with_a_file_of_cases_is_told_with_its_place(mica: Run, cases: str, complaint: str) -> None:
     assert complaint in mica("ca", "policy", "test", "-", input=cases, code=5).stderr
@@ -186,6 +181,11 @@ def test_one_question_has_one_answer(mica: Run, arguments: list[str], allowed: b
     assert bool(answer["reasons"]) is not allowed
     told = mica("ca", "policy", "ask", *arguments, code=0 if allowed else 1).stdout.splitlines()
     assert told == (["allowed"] if allowed else ["denied", *(f"  {reason}" for reason in answer["reasons"])])
+
+
+def test_a_question_about_what_no_such_certificate_has_is_none(mica: Run) -> None:
+    ran = mica("ca", "policy", "ask", "--kind", "ssh user", "--common-name", "Alice", "ann", code=5)
+    assert "common_name are for X.509" in ran.stderr
 
 
 def test_the_commands_stand_in_the_help_of_their_group(mica: Run) -> None:

@@ -1,7 +1,6 @@
 """An operator adds a provisioner of the type SSHPOP, and a host's token from the command line serves at a real CA."""
 
 import base64
-import os
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -12,31 +11,11 @@ import pytest
 
 from mica.clock import system_clock
 from mica.testing.ca import TestCA
-from mica.testing.commands import Commands
 from mica.testing.exchange import ask
 from mica.testing.service import Service, free_port, served
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 Keygen = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def mica(tmp_path: Path, commands: Commands) -> Run:
-    """Runs ``mica`` in a folder of its own, without a terminal."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-        environment = {**clean, "MICAPATH": str(tmp_path / "none")}
-        return commands.run([*map(str, arguments)], folder=tmp_path, environment=environment)
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import SSHCertificateType
 from jwcrypto import jwk as jwcrypto_jwk
 from jwcrypto import jws as jwcrypto_jws
@@ -26,14 +26,16 @@ from mica import (
     Unauthorized,
     UnverifiedToken,
 )
+from mica.testing.algorithms import signing_key
 from mica.testing.contexts import URL, Clock, make_context
 from mica.testing.makers import Maker, SigningKey
 from mica.testing.verdicts import verdict
-from mica_sshpop.contracts import ALL, CA, HOUR, P256, REKEY, RENEW, REVOKE, RSA, SERIAL, certify, claims, header
+from mica_sshpop.contracts import ALL, CA, HOUR, P256, REKEY, RENEW, REVOKE, SERIAL, certify, claims, header
 from mica_sshpop.plugin import register_provisioners
 from mica_sshpop.provisioner import SSHPOPConfig, SSHPOPProvisioner
 
 USER = SSHCertificateType.USER
+RSA = signing_key("RS256")
 
 
 @pytest.fixture
@@ -214,13 +216,8 @@ async def test_audiences_of_other_provisioners_order_nothing_here(sshpop: SSHPOP
 
 
 async def test_tokens_of_other_libraries_are_accepted(sshpop: SSHPOPProvisioner, clock: Clock) -> None:
-    keys: list[tuple[SigningKey, str]] = [
-        (P256, "ES256"),
-        (RSA, "PS512"),
-        (ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
-        (ec.generate_private_key(ec.SECP521R1()), "ES512"),
-    ]
-    for key, alg in keys:
+    for alg in ("ES256", "PS512", "EdDSA", "ES512"):
+        key = signing_key(alg)
         members = header(certify(key, clock()), alg)
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import tomllib
@@ -20,32 +19,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mica.clock import system_clock
 from mica.testing.ca import TestCA, csr_pem
-from mica.testing.commands import Commands
 from mica.testing.exchange import ask
 from mica.testing.service import Service, free_port, served
 
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 PEM = serialization.Encoding.PEM
 LIFE = timedelta(hours=2)
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    running = Commands()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def mica(tmp_path: Path, commands: Commands) -> Run:
-    """Runs ``mica`` in a folder of its own, without a terminal."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
-
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
-        environment = {**clean, "MICAPATH": str(tmp_path / "none")}
-        return commands.run([*map(str, arguments)], folder=tmp_path, environment=environment)
-
-    return run
 
 
 class Company:

@@ -30,10 +30,11 @@ from mica import (
     Unauthorized,
     UnverifiedToken,
 )
+from mica.testing.algorithms import signing_key
 from mica.testing.contexts import URL, Clock, make_context
-from mica.testing.makers import Maker, SigningKey, encode
+from mica.testing.makers import Maker, encode
 from mica.testing.verdicts import verdict
-from mica_x5c.contracts import P256, REVOKE, RSA, SIGN, SSH_SIGN, claims
+from mica_x5c.contracts import P256, REVOKE, SIGN, SSH_SIGN, claims
 from mica_x5c.plugin import register_provisioners
 from mica_x5c.provisioner import X5CConfig, X5CProvisioner
 
@@ -42,6 +43,7 @@ SIGNATURES = x509.KeyUsage(True, False, False, False, False, False, False, False
 CERTIFICATES = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 CLIENTS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 NOW = Clock()()
+RSA = signing_key("RS256")
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -492,18 +494,9 @@ def test_every_fault_of_the_configuration_is_told(clock: Clock, tmp_path: Path) 
         X5CProvisioner(X5CConfig(name="edge"), make_context(clock, tmp_path))
 
 
-KEYS: list[tuple[SigningKey, str]] = [
-    (P256, "ES256"),
-    (RSA, "PS512"),
-    (ed25519.Ed25519PrivateKey.generate(), "EdDSA"),
-    (ec.generate_private_key(ec.SECP521R1()), "ES512"),
-]
-
-
-@pytest.mark.parametrize(("key", "alg"), KEYS, ids=[alg for _, alg in KEYS])
-async def test_tokens_of_other_libraries_are_accepted_when_right(
-    edge: X5CProvisioner, key: SigningKey, alg: str
-) -> None:
+@pytest.mark.parametrize("alg", ["ES256", "PS512", "EdDSA", "ES512"])
+async def test_tokens_of_other_libraries_are_accepted_when_right(edge: X5CProvisioner, alg: str) -> None:
+    key = signing_key(alg)
     header = {"alg": alg, "x5c": [leaf(key).text, ISSUER.text]}
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     payload = claims(SIGN, NOW)

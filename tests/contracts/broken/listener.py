@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from tests.contracts.broken.breaking import Turned
 
 from mica import Denied, Event, ExtensionContext, hookimpl
 from mica.testing.heartbeat import LONGEST
@@ -16,21 +17,21 @@ from mica_auditlog.listener import AuditConfig, AuditLog
 _log = logging.getLogger(__name__)
 
 
-class Broken(TestAuditLogListener):
+class Broken(Turned, TestAuditLogListener):
     """The suite of the plugin, turned on another listener."""
 
-    Listener: ClassVar[type[Any]]
+    config = AuditConfig()
 
     def build(self, context: ExtensionContext) -> Any:
-        self.log = context.directory / AuditConfig().path
-        return self.Listener(AuditConfig(), context)
+        self.log = context.directory / self.config.path
+        return super().build(context)
 
 
 @pytest.mark.caught(by="test_every_event_is_taken", because="it fails at")
 class TestRaisesAtADenial(Broken):
     """A denial that names no provisioner ends in an error."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         def notify(self, event: Event) -> None:
             if isinstance(event, Denied):
@@ -42,7 +43,7 @@ class TestRaisesAtADenial(Broken):
 class TestStumblesOverStrangeWords(Broken):
     """Words that are not ASCII end in an error (threat 10)."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         def notify(self, event: Event) -> None:
             event.request_id.encode("ascii")
@@ -53,18 +54,19 @@ class TestStumblesOverStrangeWords(Broken):
 class TestChangesWhatItIsTold(Broken):
     """It writes into the event, which others are told of next (threat 30)."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         def notify(self, event: Event) -> None:
             super().notify(event)
             object.__setattr__(event, "request_id", "")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.caught(by="test_it_holds_nobody_up", because="stands still")
 class TestBlocksTheLoop(Broken):
     """While it is told, the CA answers nobody."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         def notify(self, event: Event) -> None:
             time.sleep(LONGEST * 1.2)
@@ -75,7 +77,7 @@ class TestBlocksTheLoop(Broken):
 class TestLosesEvents(Broken):
     """Of ten events that come at once, one is dropped."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         heard: int = 0
 
         @hookimpl
@@ -89,7 +91,7 @@ class TestLosesEvents(Broken):
 class TestLosesWhatWaitsWhenItCloses(Broken):
     """What has been heard and is not written when the process ends is lost."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         async def aclose(self) -> None:
             with self._change:
                 self._waiting.clear()
@@ -100,10 +102,29 @@ class TestLosesWhatWaitsWhenItCloses(Broken):
 class TestWritesOneEventAtATime(Broken):
     """Each event waits for a disk of its own: a busy CA leaves it behind."""
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         async def notify(self, event: Event) -> None:
             await asyncio.sleep(0.006)
+            super().notify(event)
+
+
+@pytest.mark.caught(by="test_whoever_goes_away_meanwhile_spoils_nothing", because="it fails at|assert")
+class TestIsSpoiltByACancellation(Broken):
+    """What is cut off while it is told cannot be told anything more (threat 42)."""
+
+    class Part(AuditLog):
+        lost: bool = False
+
+        @hookimpl
+        async def notify(self, event: Event) -> None:
+            if self.lost:
+                raise RuntimeError("the connection to the collector has ended")
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self.lost = True
+                raise
             super().notify(event)
 
 
@@ -114,7 +135,7 @@ class TestLogsASecret(Broken):
     def secrets(self) -> Iterator[str]:
         yield "canary-9d2"
 
-    class Listener(AuditLog):
+    class Part(AuditLog):
         @hookimpl
         def notify(self, event: Event) -> None:
             _log.debug("sent to https://audit:canary-9d2@collector.example")
@@ -125,7 +146,7 @@ class TestLogsASecret(Broken):
 class TestIsNotTold(Broken):
     """What it hears with is not what is called."""
 
-    class Listener:
+    class Part:
         def __init__(self, config: AuditConfig, context: ExtensionContext) -> None:
             """Nothing is kept."""
 

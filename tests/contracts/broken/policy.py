@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from tests.contracts.broken.breaking import Turned
 
 from mica import ExtensionContext, Grant, SignRequest, SSHSignRequest, TBSCertificate, TBSSSHCertificate, hookimpl
 from mica.structuring import structure
@@ -19,13 +20,10 @@ from mica_policy.table import PolicyConfig
 _log = logging.getLogger(__name__)
 
 
-class Broken(TestDenied):
+class Broken(Turned, TestDenied):
     """The suite of the plugin with rules that deny, turned on another policy."""
 
-    Policy: ClassVar[type[Policy]]
-
-    def build(self, context: ExtensionContext) -> Policy:
-        return self.Policy(structure(PolicyConfig, DENY, "plugin.policy"), context)
+    config = structure(PolicyConfig, DENY, "plugin.policy")
 
 
 class Pliable(Policy):
@@ -49,7 +47,7 @@ class Pliable(Policy):
 class TestNeverObjects(Broken):
     """Nothing is ever refused."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             return None
 
@@ -58,7 +56,7 @@ class TestNeverObjects(Broken):
 class TestCrashesOpen(Broken):
     """What goes wrong while it judges is taken for consent (never, 6)."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             try:
                 raise LookupError("the rules cannot be read")
@@ -70,7 +68,7 @@ class TestCrashesOpen(Broken):
 class TestObjectsToEverything(Broken):
     """Everything is refused: an authority that issues nothing is safe, and of no use."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             return "no"
 
@@ -79,7 +77,7 @@ class TestObjectsToEverything(Broken):
 class TestForgetsRenewals(Broken):
     """What has been refused is got by renewing what was had before."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             return None if request is None else super().judged(ask, request, tbs, grant)
 
@@ -88,7 +86,7 @@ class TestForgetsRenewals(Broken):
 class TestStumblesOverRenewals(Broken):
     """It looks at the request, and a renewal has none."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             hash(request.csr if isinstance(tbs, TBSCertificate) else request.principals)
             return super().judged(ask, request, tbs, grant)
@@ -98,7 +96,7 @@ class TestStumblesOverRenewals(Broken):
 class TestIsFooledByASpelling(Broken):
     """A name in capitals, or with a dot at its end, is another name (threat 18)."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             texts = [name.text for name in x509_names(tbs)] if isinstance(tbs, TBSCertificate) else tbs.valid_principals
             if any(text != text.lower() or text.endswith(".") for text in texts):
@@ -110,7 +108,7 @@ class TestIsFooledByASpelling(Broken):
 class TestLooksAtOneNameOnly(Broken):
     """A bad name behind a good one is overlooked."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             if isinstance(tbs, TBSSSHCertificate):
                 return super().judged(ask, request, replace(tbs, valid_principals=tbs.valid_principals[:1]), grant)
@@ -123,7 +121,7 @@ class TestLooksAtOneNameOnly(Broken):
 class TestRemembersItsLastAnswer(Broken):
     """Who asks twice gets another answer the second time."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         asked: int = 0
 
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
@@ -135,7 +133,7 @@ class TestRemembersItsLastAnswer(Broken):
 class TestRefusesTheAuthorityItself(Broken):
     """The authority's own certificate is judged by the rules for others, and it does not start."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             other = replace(grant, provisioner=replace(grant.provisioner, name="admin"))
             return super().judged(ask, request, tbs, other)
@@ -145,7 +143,7 @@ class TestRefusesTheAuthorityItself(Broken):
 class TestChangesWhatItIsShown(Broken):
     """It writes into the certificate that it judges (threat 30)."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             if isinstance(tbs, TBSSSHCertificate):
                 object.__setattr__(tbs, "valid_principals", ("root",))
@@ -154,11 +152,12 @@ class TestChangesWhatItIsShown(Broken):
             return None
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.caught(by="test_it_holds_nobody_up", because="stands still")
 class TestBlocksTheLoop(Broken):
     """While it judges, the CA answers nobody."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             time.sleep(LONGEST * 1.2)
             return super().judged(ask, request, tbs, grant)
@@ -168,7 +167,7 @@ class TestBlocksTheLoop(Broken):
 class TestRaisesAtAStrangeName(Broken):
     """A name that nobody expected ends in an error of Python's (threat 10)."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             texts = [name.text for name in x509_names(tbs)] if isinstance(tbs, TBSCertificate) else tbs.valid_principals
             for text in texts:
@@ -180,7 +179,7 @@ class TestRaisesAtAStrangeName(Broken):
 class TestAnswersWithTrue(Broken):
     """It answers True and False, and means that a certificate may be issued."""
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> Any:
             return super().judged(ask, request, tbs, grant) is None
 
@@ -189,7 +188,7 @@ class TestAnswersWithTrue(Broken):
 class TestAgreesWhenItIsCancelled(Broken):
     """A request that goes away while it is judged is let pass (threat 42)."""
 
-    class Policy(Policy):
+    class Part(Policy):
         @hookimpl
         async def refuse_x509(self, request: SignRequest | None, tbs: TBSCertificate, grant: Grant) -> str | None:
             try:
@@ -222,7 +221,7 @@ class TestTellsASecret(Broken):
     def secrets(self) -> Any:
         yield "canary-5c1"
 
-    class Policy(Pliable):
+    class Part(Pliable):
         def judged(self, ask: Any, request: Any, tbs: Any, grant: Grant) -> str | None:
             reason = super().judged(ask, request, tbs, grant)
             return reason and f"{reason} (asked ldaps://policy:canary-5c1@directory.example)"

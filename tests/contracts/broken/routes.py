@@ -104,7 +104,7 @@ class TestShowsASecret(TestFewRoutes):
 
 @pytest.mark.caught(by="test_no_body_is_read_beyond_the_limit", because="use decode_body")
 class TestReadsAnyBody(TestFewRoutes):
-    """How much somebody sends is not limited (threat 8)."""
+    """How much somebody sends is not limited (threat 29)."""
 
     class Service(Few):
         async def answer(self, endpoint: Endpoint, request: Request) -> Response:
@@ -142,6 +142,7 @@ class TestBelievesAProxy(TestFewRoutes):
             return await endpoint(request)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.caught(by="test_it_holds_nobody_up", because="stands still")
 class TestBlocksTheLoop(TestFewRoutes):
     """While it answers, the CA answers nobody else."""

@@ -115,10 +115,10 @@ def write_all(outputs: "Iterable[tuple[Path, bytes, int | Access]]") -> None:
             else:
                 staged.append((_stage(target, data, mode), target))
         while staged:
-            temporary, target = staged[0]
-            temporary.rename(target)
+            temporary, path = staged[0]
+            temporary.rename(path)
             del staged[0]
-            _sync_directory(target.parent)
+            _sync_directory(path.parent)
     except OSError as error:
         raise FileProblem(f"{path}: cannot be written: {reason(error)}") from error
     finally:

@@ -1,5 +1,6 @@
 """One request to the CA and its answer, over one connection that is closed again."""
 
+import io
 import os
 import time
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mica import __version__
 from mica.client import tls
@@ -16,7 +17,9 @@ from mica.client.urls import host_and_port
 
 if TYPE_CHECKING:  # the network's modules are slow to import, and help needs none of them
     import http.client
+    import socket
     import ssl
+
 
 #: Seconds until an answer must be complete; step's clients wait as long.
 TIMEOUT = 15.0
@@ -69,9 +72,12 @@ def call(
     connection = _connection(url, trust, timeout)
     try:
         with waiting.get()(f"waiting for {url}"):
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            content = _read(response, time.monotonic() + timeout)
+            connection.connect()
+            with connection.sock as connected:
+                connection.sock = _Hurried(connected, time.monotonic() + timeout)
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                content = _read(response)
         return _answer(response, content, request_id)
     except ssl.SSLError as error:
         raise tls.explain(error, url, identified=identified) from error
@@ -107,7 +113,49 @@ def _proxy(host: str) -> tuple[str, int] | None:
     return host_and_port(proxies["https"])
 
 
-def _read(response: "http.client.HTTPResponse", deadline: float) -> bytes:
+class _Hurried:
+    """A connected socket that waits until ``deadline`` and no longer, however many octets come one by one.
+
+    What http.client asks of a socket, and no more. A socket's own time limit begins anew with every octet.
+    """
+
+    def __init__(self, connected: "socket.socket", deadline: float) -> None:
+        self._connected, self._deadline = connected, deadline
+
+    def sendall(self, data: bytes) -> None:
+        """All of it is handed to the kernel; raises TimeoutError, OSError."""
+        self._connected.settimeout(self._left())
+        self._connected.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What is received, as a file; raises TimeoutError when it is read too late."""
+        return io.BufferedReader(_Received(self._connected, self._left))
+
+    def close(self) -> None:
+        """Nothing: ``call`` closes the socket, and an answer is still read after http.client has closed this."""
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+class _Received(io.RawIOBase):
+    """The octets that come."""
+
+    def __init__(self, connected: "socket.socket", left: Callable[[], float]) -> None:
+        self._connected, self._left = connected, left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._connected.settimeout(self._left())
+        return self._connected.recv_into(buffer)
+
+
+def _read(response: "http.client.HTTPResponse") -> bytes:
     from http.client import IncompleteRead
 
     content = bytearray()
@@ -115,8 +163,6 @@ def _read(response: "http.client.HTTPResponse", deadline: float) -> bytes:
         content += chunk
         if len(content) > _MAX_ANSWER:
             raise NotTheCA(f"the answer is longer than {_MAX_ANSWER >> 20} MiB, as no answer of a CA is")
-        if time.monotonic() > deadline:
-            raise TimeoutError
     if response.length:
         raise IncompleteRead(bytes(content), response.length)
     return bytes(content)

@@ -11,6 +11,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mica.testing.algorithms import EachAlgorithm as EachAlgorithm
     from mica.testing.ca import TestCA as TestCA
     from mica.testing.contexts import Clock as Clock
     from mica.testing.contexts import make_context as make_context
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 pytest_plugins = ("mica.testing.fixtures",)
 
 _MODULES = {
+    "algorithms": ("EachAlgorithm",),
     "ca": ("TestCA",),
     "contexts": ("Clock", "make_context"),
     "csrs": ("csr_zoo",),

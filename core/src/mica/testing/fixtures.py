@@ -1,8 +1,10 @@
 """Fixtures for plugin authors, by ``pytest_plugins = ["mica.testing"]``: CAs, authorities, clocks, hostile input."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import pytest_asyncio
@@ -11,6 +13,7 @@ from mica.authority import Authority
 from mica.clock import system_clock
 from mica.testing import csrs, tokens
 from mica.testing.ca import TestCA
+from mica.testing.commands import Commands
 from mica.testing.contexts import Clock
 from mica.testing.service import Service, free_port, served
 
@@ -47,6 +50,26 @@ def served_ca(ca: TestCA) -> Iterator[Service]:
     """``ca`` as ``mica ca serve`` serves it, by two workers, until the test ends."""
     with served(ca) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Where ``mica`` is run as a process, until pytest ends; see ``mica``."""
+    running = Commands()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def mica(tmp_path: Path, commands: Commands) -> Callable[..., CompletedProcess[bytes]]:
+    """Runs ``mica`` with these arguments in ``tmp_path``, without a terminal; keywords are environment variables."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MICA")}
+
+    def run(*arguments: str | Path, **variables: str) -> CompletedProcess[bytes]:
+        environment = {**clean, "MICAPATH": str(tmp_path / "none"), **variables}
+        return commands.run([*map(str, arguments)], folder=tmp_path, environment=environment)
+
+    return run
 
 
 @pytest.fixture(scope="session")

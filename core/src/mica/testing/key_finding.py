@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mica.errors import ConfigError
 from mica.files import Files
+from mica.keyfiles import PrivateKey, generate
 from mica.roles import Context, KeyBackend, KeyContext
 from mica.testing.contexts import Clock, make_context
 from mica.testing.secrecy import shows
@@ -38,8 +40,12 @@ def make_key_context(directory: Path, password: bytes | None = PASSWORD) -> KeyC
 class KeyBackendContract:
     """A key backend finds the key that its URI names, or says what to do, and gives no secret away."""
 
+    #: The kinds of keys that it serves, as ``mica.keyfiles.generate`` names them; the tests use the first.
+    algorithms: ClassVar[tuple[str, ...]] = ("EC-P256", "EC-P384", "EC-P521", "RSA-2048", "RSA-3072", "Ed25519")
     #: Those that can be put where the backend looks; others are refused there already.
     weak_keys: ClassVar[tuple[str, ...]] = tuple(WEAK_PRIVATE_KEYS)
+    #: Whether a password opens its keys: ``KeyContext.password``.
+    has_passwords: ClassVar[bool] = True
 
     def build(self, context: KeyContext) -> KeyBackend:
         """The backend under test."""
@@ -59,13 +65,20 @@ class KeyBackendContract:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "weak" in metafunc.fixturenames:
             metafunc.parametrize("weak", self.weak_keys)
+        if "made_of" in metafunc.fixturenames:
+            metafunc.parametrize("made_of", self.algorithms)
+
+    def require_passwords(self) -> None:
+        """A password opens the backend's keys; else the test is skipped."""
+        if not self.has_passwords:
+            pytest.skip("no password opens its keys")
 
     @pytest.fixture
-    def key(self) -> ec.EllipticCurvePrivateKey:
-        return ec.generate_private_key(ec.SECP256R1())
+    def key(self) -> PrivateKey:
+        return generate(self.algorithms[0])
 
     @pytest.fixture
-    def uri(self, key: ec.EllipticCurvePrivateKey, tmp_path: Path) -> str:
+    def uri(self, key: PrivateKey, tmp_path: Path) -> str:
         return self.install(tmp_path, key, PASSWORD)
 
     @pytest.fixture
@@ -77,21 +90,20 @@ class KeyBackendContract:
         assert uri.startswith(f"{backend.scheme}:")
         assert isinstance(backend.blocking, bool)
 
-    def test_the_key_that_it_finds_signs(self, backend: KeyBackend, uri: str, key: ec.EllipticCurvePrivateKey) -> None:
-        found = backend.load(uri)
-        assert isinstance(found, ec.EllipticCurvePrivateKey)
-        key.public_key().verify(found.sign(b"octets", ec.ECDSA(hashes.SHA256())), b"octets", ec.ECDSA(hashes.SHA256()))
+    def test_the_key_that_it_finds_signs(self, backend: KeyBackend, uri: str, key: PrivateKey) -> None:
+        assert_signs(backend.load(uri), key)
 
-    def test_the_key_says_its_public_key(self, backend: KeyBackend, uri: str, key: ec.EllipticCurvePrivateKey) -> None:
+    def test_the_key_says_its_public_key(self, backend: KeyBackend, uri: str, key: PrivateKey) -> None:
         assert spki(backend.load(uri)) == spki(key)
 
     @pytest.mark.parametrize("password", [b"canary-wrong", b"", None, PASSWORD + b"x", PASSWORD.upper()])
     def test_a_wrong_password_is_one_clear_fault_without_secrets(
         self, tmp_path: Path, uri: str, password: bytes | None
     ) -> None:
+        self.require_passwords()
         backend = self.build(make_key_context(tmp_path, password))
         with pytest.raises(ConfigError) as caught:
-            backend.load(uri)
+            pytest.fail(f"the password {password!r} opens the key: {backend.load(uri)}")
         assert_clear(caught.value, uri)
 
     def test_where_there_is_no_key_the_fault_names_the_uri(self, backend: KeyBackend) -> None:
@@ -112,17 +124,18 @@ class KeyBackendContract:
             backend.load(uri)
 
     def test_nothing_that_it_shows_or_logs_is_secret(
-        self, tmp_path: Path, uri: str, key: ec.EllipticCurvePrivateKey, caplog: pytest.LogCaptureFixture
+        self, tmp_path: Path, uri: str, key: PrivateKey, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.DEBUG):
             context = make_key_context(tmp_path)
             backend = self.build(context)
             found = backend.load(uri)
             with pytest.raises(ConfigError) as caught:
-                self.build(make_key_context(tmp_path, b"canary-wrong")).load(uri)
+                wrong = make_key_context(tmp_path, b"canary-wrong")
+                self.build(wrong).load(uri if self.has_passwords else self.vacancy())
         for shown in (repr(context), repr(backend), str(backend), repr(found), repr(caught.value), caplog.text):
-            assert "canary" not in shown
-            assert not shows(shown, key)
+            assert "canary" not in shown, f"the password is shown: {shown}"
+            assert not shows(shown, key), "the private key is shown; leave it out of repr, messages and the log"
 
     def test_a_weak_key_is_refused_by_name_and_without_secrets(self, tmp_path: Path, weak: str) -> None:
         uri = self.install(tmp_path, weak_private_key(weak), PASSWORD)
@@ -169,13 +182,10 @@ class KeyBackendContract:
         assert_clear(caught.value, uri)
 
     def test_many_at_once_find_the_same_key_and_sign_with_it(
-        self, backend: KeyBackend, uri: str, key: ec.EllipticCurvePrivateKey
+        self, backend: KeyBackend, uri: str, key: PrivateKey
     ) -> None:
         def use(number: int) -> None:
-            found = backend.load(uri)
-            assert isinstance(found, ec.EllipticCurvePrivateKey)
-            octets, ecdsa = str(number).encode(), ec.ECDSA(hashes.SHA256())
-            key.public_key().verify(found.sign(octets, ecdsa), octets, ecdsa)
+            assert_signs(backend.load(uri), key, str(number).encode())
 
         at_once(use, 16)
 
@@ -191,6 +201,24 @@ def at_once(use: Callable[[int], None], times: int) -> None:
         list(threads.map(use, range(times)))
 
 
+def assert_signs(found: CertificateIssuerPrivateKeyTypes, key: PrivateKey, octets: bytes = b"octets") -> None:
+    """What the backend found is one of pyca's keys, and signs as ``key`` does."""
+    try:
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            assert isinstance(found, ec.EllipticCurvePrivateKey), f"load must give a pyca key of that kind: {found!r}"
+            ecdsa = ec.ECDSA(hashes.SHA256())
+            key.public_key().verify(found.sign(octets, ecdsa), octets, ecdsa)
+        elif isinstance(key, rsa.RSAPrivateKey):
+            assert isinstance(found, rsa.RSAPrivateKey), f"load must give a pyca key of that kind: {found!r}"
+            pkcs1, digest = padding.PKCS1v15(), hashes.SHA256()
+            key.public_key().verify(found.sign(octets, pkcs1, digest), octets, pkcs1, digest)
+        else:
+            assert isinstance(found, ed25519.Ed25519PrivateKey), f"load must give a pyca key of that kind: {found!r}"
+            key.public_key().verify(found.sign(octets), octets)
+    except InvalidSignature as error:
+        raise AssertionError("a signature of the key that was found is not that of the key installed there") from error
+
+
 def spki(key: CertificateIssuerPrivateKeyTypes) -> bytes:
     """The public key, in an encoding that can be compared."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -198,9 +226,10 @@ def spki(key: CertificateIssuerPrivateKeyTypes) -> bytes:
 
 def assert_clear(error: ConfigError, uri: str) -> None:
     """One line for each fault; the URI is named, and nothing secret, here or in what led to it."""
-    assert error.faults
-    assert all(uri in fault and "\n" not in fault for fault in error.faults)
+    assert error.faults, "a ConfigError must have the fault: ConfigError([f'{uri}: …'])"
+    for fault in error.faults:
+        assert uri in fault and "\n" not in fault, f"a fault must be one line that names {uri}: {fault!r}"
     cause: BaseException | None = error
     while cause is not None:
-        assert "canary" not in str(cause)
+        assert "canary" not in str(cause), f"the password stands in {cause!r}; leave it out"
         cause = cause.__cause__ or cause.__context__

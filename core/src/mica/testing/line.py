@@ -6,8 +6,11 @@ class TestJWKLine(ProvisionerLineContract):
     def build(self, context): return JWKProvisioner(config, context)
     def maker(self, operation, now): return Maker(key=…, header=…, payload=…, now=now)
 
-``build`` and ``maker`` are those of the other contracts. Without ``plugin`` and ``table`` all is shown but what needs
-processes of their own.
+``build`` and ``maker`` are those of ``TokenProvisionerContract``, and so are ``ordered``, ``unbound``, ``names``,
+``principals`` and ``secrets``. ``plugin`` is the installed plugin's name, ``table`` what ``build`` is given, in TOML;
+without them all is shown but what needs processes of their own. ``details`` adds members to good requests, ``bearer``
+replaces ``maker`` where credentials come from the CA itself, and ``serves_elsewhere`` says why a token serves at every
+authority, if it does.
 """
 
 from mica.testing.line_names import NamesOfTheLine

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Coroutine, Generator
 from itertools import product
 from typing import Any
@@ -15,7 +16,7 @@ from mica.hookspecs import hookimpl
 from mica.registry import Registry
 from mica.spends import InFlight
 from mica.testing.ca import TestCA
-from mica.testing.line_requests import Reply
+from mica.testing.line_requests import Reply, require_refused, require_served
 from mica.testing.line_scene import REVOCATIONS, Line, LineScene, Order
 from mica.tokens import UnverifiedToken
 
@@ -44,9 +45,14 @@ class RacesOfTheLine(LineScene):
             return
         before = await lines[0].traces(order)
         replies = await asyncio.gather(*(lines[number % len(lines)].ask(order) for number in range(_USES)))
-        assert sum(reply.is_served for reply in replies) == 1, (operation, {reply.status for reply in replies})
-        assert sum(reply.is_refused for reply in replies) == _USES - 1, {reply.status for reply in replies}
-        assert await lines[0].traces(order) == before + 1
+        served, refused = (
+            sum(replies) for replies in zip(*((r.is_served, r.is_refused) for r in replies), strict=True)
+        )
+        assert (served, refused) == (1, _USES - 1), (
+            f"of {_USES} uses of one token for {operation} at once, one must be served and the others refused; "
+            f"{served} were served and {refused} refused, {dict(Counter(reply.status for reply in replies))}"
+        )
+        assert await lines[0].traces(order) == before + 1, f"a race for {operation} has left other than one record"
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("later", [0.0, 0.0005])
@@ -67,14 +73,17 @@ class RacesOfTheLine(LineScene):
         order, settling = [await self.order(line, operation) for _ in range(2)]
         reusable, before = await is_reusable(line, order), await line.traces(order)
         reply, interrupted = await interrupt(slow.ask(order), at, later)
-        assert reply.is_served or interrupted, reply
+        assert interrupted or reply.is_served, f"a good token for {operation} must be served; it got {reply}"
         # What the store was asked before, it has done by the end of this.
-        assert (await slow.ask(settling)).is_served
+        require_served(await slow.ask(settling), f"a good token for {operation} after a cancellation")
         done = await line.traces(order) - before - (0 if operation in REVOCATIONS else 1)
-        assert done in ((1,) if reply.is_served else (0, 1)), (operation, at)
-        assert not slow.authority.in_flight.held
+        where = f"a request for {operation} that was cancelled at await {at}"
+        assert done in ((1,) if reply.is_served else (0, 1)), f"{where} has left {done} records, and got {reply}"
+        assert not slow.authority.in_flight.held, f"{where} has left its token in flight"
         again = await line.ask(order)
-        assert again.is_served if reusable or not done else again.is_refused, (operation, at, done, again)
+        (require_served if reusable or not done else require_refused)(
+            again, f"{where}, and has left {done} records, again"
+        )
         return interrupted
 
     @pytest.mark.asyncio
@@ -91,9 +100,10 @@ class RacesOfTheLine(LineScene):
                 before = await line.traces(order)
                 first, _ = await interrupt(slow.ask(order), at, later)
                 again = await asyncio.gather(*(each.ask(order) for each in (slow, line) * 3))
-                assert sum(reply.is_served for reply in (first, *again)) <= 1, again
-                assert sum(reply.is_refused for reply in again) >= 5, again
-                assert await line.traces(order) == before + 1, (operation, at)
+                where = f"a request for {operation} that was cancelled at await {at}, and sent again six times"
+                assert sum(reply.is_served for reply in (first, *again)) <= 1, f"{where}, served twice: {again}"
+                assert sum(reply.is_refused for reply in again) >= 5, f"{where}, must be refused five times: {again}"
+                assert await line.traces(order) == before + 1, f"{where}, has left other than one record"
 
 
 async def interrupt(work: Coroutine[Any, Any, Reply], at: int, later: float) -> tuple[Reply, bool]:

@@ -31,6 +31,16 @@ class Reply:
         return self.status in (400, 401, 403, 413)
 
 
+def require_served(reply: Reply, what: str) -> None:
+    """What was asked for has been done; else it is told ``what`` should have been."""
+    assert reply.is_served, f"{what} must be served; the answer is {reply.status}, and the log has the reason: {reply}"
+
+
+def require_refused(reply: Reply, what: str) -> None:
+    """What was asked for has been refused by 400, 401, 403 or 413; else it is told ``what`` should have been."""
+    assert reply.is_refused, f"{what} must be refused, as Unauthorized, Refused or MalformedRequest; it got {reply}"
+
+
 async def send(
     app: Application, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> Reply:

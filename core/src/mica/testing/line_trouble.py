@@ -16,7 +16,7 @@ from mica import registry
 from mica.logs import JSONFormatter, TextFormatter
 from mica.roles import Startable
 from mica.testing.line_races import is_reusable
-from mica.testing.line_requests import send
+from mica.testing.line_requests import require_refused, require_served, send
 from mica.testing.line_scene import Line, LineScene, Order
 from mica.tokens import UnverifiedToken
 
@@ -61,9 +61,9 @@ class TroubleOfTheLine(LineScene):
             expires_at = await self._expiry(line, order)
             for moment in (now - timedelta(days=1), expires_at, expires_at + timedelta(days=1)):
                 clock.moment = moment
-                assert (await line.ask(order)).is_refused, moment - now
+                require_refused(await line.ask(order), f"a token made at {now}, at {moment},")
             clock.moment = now
-            assert (await line.ask(order)).is_served
+            require_served(await line.ask(order), "a token in its time")
 
     @pytest.mark.asyncio
     async def test_a_clock_that_is_set_back_after_the_record_was_pruned_revives_no_token(self, line: Line) -> None:
@@ -72,14 +72,14 @@ class TroubleOfTheLine(LineScene):
         for operation in self.ordered:
             order = await self.order(line, operation)
             if not await is_reusable(line, order):
-                assert (await line.ask(order)).is_served
+                require_served(await line.ask(order), f"a good token for {operation}")
                 spent.append((order, await self._expiry(line, order)))
         clock.moment = max([now, *(expires_at for _, expires_at in spent)]) + timedelta(days=2)
         await line.authority.store.prune(clock())
         for moment in (clock(), now):
             clock.moment = moment
             for order, _ in spent:
-                assert (await line.ask(order)).is_refused, "the token serves again"
+                require_refused(await line.ask(order), "a token that has served, after pruning and a clock set back,")
 
     async def _expiry(self, line: Line, order: Order) -> Any:
         """The first moment at which the token is refused."""
@@ -97,12 +97,12 @@ class TroubleOfTheLine(LineScene):
         entry.provisioner = ailing = Ailing(entry.provisioner, hangs=hangs)
         assert not await entry.start()
         assert (await _listed(line)).get("state") == "Uninitialized"
-        assert (await line.ask(order)).is_refused
+        require_refused(await line.ask(order), "a token of a provisioner that has not started")
         ailing.is_well = True
         monkeypatch.undo()
         assert await entry.start()
         assert "state" not in await _listed(line)
-        assert (await line.ask(order)).is_served, "the refused request burnt the token"
+        require_served(await line.ask(order), "a token that was refused while the provisioner was ill")
 
     @pytest.mark.asyncio
     @pytest.mark.parametrize("hangs", [False, True])
@@ -115,9 +115,9 @@ class TroubleOfTheLine(LineScene):
             entry.tokens = Ailing(whole, hangs=hangs)
             with monkeypatch.context() as impatient:  # only here: a provisioner that is well may need longer
                 impatient.setattr("mica.authorization.DEADLINE", 0.05)
-                assert (await line.ask(order)).is_refused
+                require_refused(await line.ask(order), "a token at which the provisioner failed")
             entry.tokens = whole
-            assert (await line.ask(order)).is_served, "the refused request burnt the token"
+            require_served(await line.ask(order), "a token that was refused while the provisioner was ill")
 
     @pytest.mark.asyncio
     async def test_no_secret_is_in_an_answer_in_the_log_or_on_record(self, line: Line) -> None:
@@ -131,7 +131,8 @@ class TroubleOfTheLine(LineScene):
         told += [file.read_bytes() for file in (line.ca.directory / "db").iterdir()]
         assert not any(answer.status >= 500 for answer in answers), answers
         assert b"request" in told[0], "nothing was logged"
-        assert [secret for secret in canaries if any(secret in text for text in told)] == []
+        shown = [secret for secret in canaries if any(secret in text for text in told)]
+        assert shown == [], "these stand in an answer, in the log or on record; keep tokens and secrets out of them"
 
     async def _indiscreet(self, line: Line) -> AsyncIterator[tuple[Order, set[bytes]]]:
         """Orders with tokens that hold secrets, good ones and not, and those secrets."""

@@ -1,4 +1,10 @@
-"""What every provisioner must do that lets certificates be renewed: a contract that a plugin's tests subclass."""
+"""What every provisioner must do that lets certificates be renewed: a contract that a plugin's tests subclass.
+
+class TestRenewals(RenewalProvisionerContract):
+    def build(self, context): return MyProvisioner(MyConfig(name="harbour"), context)
+
+``own`` is overridden where a certificate must be on record in a certain way for the provisioner to know it.
+"""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -50,8 +56,12 @@ class RenewalProvisionerContract:
         return make_issuance(ProvisionerRef(name=provisioner.name, type=provisioner.type), clock())
 
     def test_it_fills_the_renewal_role(self, renewing: RenewalProvisioner) -> None:
-        assert isinstance(renewing, RenewalProvisioner)
-        assert renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}
+        assert isinstance(renewing, RenewalProvisioner), (
+            "it lacks a member of mica.RenewalProvisioner; see docs/hooks.md"
+        )
+        assert renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}, (
+            "it has authorize_renewal, and its ``operations`` have neither x509-renew nor x509-rekey"
+        )
 
     @pytest.mark.asyncio
     async def test_a_renewal_is_granted_for_that_certificate_alone(
@@ -60,19 +70,26 @@ class RenewalProvisionerContract:
         issuance = self.own(renewing, clock)
         for operation in renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}:
             grant = await renewing.authorize_renewal(issuance, operation)
-            assert (grant.provisioner.name, grant.provisioner.type) == (renewing.name, renewing.type)
-            assert grant.operation is operation
-            assert grant.permits == (Renew(certificate=issuance),)
-            assert clock() < grant.expires_at <= clock() + timedelta(hours=1)
-            assert isinstance(grant.spend, OneTime) or grant.spend.reason
+            assert (grant.provisioner.name, grant.provisioner.type) == (renewing.name, renewing.type), (
+                f"grant.provisioner must be its own name and type, not {grant.provisioner}"
+            )
+            assert grant.operation is operation, f"asked for {operation}, it grants {grant.operation}"
+            assert grant.permits == (Renew(certificate=issuance),), "the permits must be (Renew(certificate=issuance),)"
+            assert clock() < grant.expires_at <= clock() + timedelta(hours=1), (
+                f"grant.expires_at is {grant.expires_at}; it must lie within an hour after context.now(), {clock()}"
+            )
+            assert isinstance(grant.spend, OneTime) or grant.spend.reason, (
+                "say why it may serve again: Reusable(reason=…)"
+            )
 
     @pytest.mark.asyncio
     async def test_a_renewal_is_granted_for_no_other_operation(
         self, renewing: RenewalProvisioner, clock: Clock
     ) -> None:
         for operation in set(Operation) - (renewing.operations & {Operation.X509_RENEW, Operation.X509_REKEY}):
+            own = self.own(renewing, clock)
             with pytest.raises(REFUSALS):
-                await renewing.authorize_renewal(self.own(renewing, clock), operation)
+                pytest.fail(f"asked for {operation}, it grants {await renewing.authorize_renewal(own, operation)}")
 
     @pytest.mark.asyncio
     async def test_a_certificate_that_another_vouched_for_is_not_renewed(
@@ -83,5 +100,9 @@ class RenewalProvisionerContract:
             ProvisionerRef(name=renewing.name, type="OTHER"),
             ProvisionerRef(name="", type=renewing.type),
         ):
+            issuance = make_issuance(other, clock())
             with pytest.raises(REFUSALS):
-                await renewing.authorize_renewal(make_issuance(other, clock()), Operation.X509_RENEW)
+                pytest.fail(
+                    f"{other} vouched for it, and it grants "
+                    f"{await renewing.authorize_renewal(issuance, Operation.X509_RENEW)}; compare name and type"
+                )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import pytest_asyncio
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -99,7 +100,7 @@ class X509SignerContract:
     def issuer(self, algorithm: str) -> Issuer:
         return make_ca("Intermediate", algorithm=algorithm, issuer=make_ca("Root", algorithm=algorithm))
 
-    @pytest.fixture
+    @pytest_asyncio.fixture
     async def signer(self, issuer: Issuer) -> X509Signer:
         return await _started(self.build(make_signer_context(issuer.key, issuer.certificate)))
 
@@ -110,12 +111,15 @@ class X509SignerContract:
             pytest.skip("it serves no keys on P-256")
         return RemoteKey()
 
+    @pytest.mark.asyncio
     async def test_its_chain_is_the_one_it_was_given(self, signer: X509Signer, issuer: Issuer) -> None:
         assert signer.chain == (issuer.certificate,)
 
+    @pytest.mark.asyncio
     async def test_what_it_signs_verifies_under_its_first_certificate(self, signer: X509Signer) -> None:
         (await assemble(signer, make_tbs(signer))).verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_its_signature_covers_every_octet(self, signer: X509Signer) -> None:
         tbs = make_tbs(signer)
         signature = await signer.sign(tbs.der)
@@ -124,49 +128,57 @@ class X509SignerContract:
         with pytest.raises(InvalidSignature):
             forged.verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_its_algorithm_is_the_one_that_pyca_names(self, signer: X509Signer, issuer: Issuer) -> None:
         # pyca's builder signed the issuer's certificate with a key of the same kind.
         assert signer.algorithm == tbs_parts(issuer.certificate)[2]
 
+    @pytest.mark.asyncio
     async def test_concurrent_signatures_do_not_mix(self, signer: X509Signer) -> None:
         orders = [make_tbs(signer, serial_number=(1 << 100) + n) for n in range(20)]
         for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
             certificate.verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_a_key_that_is_not_the_certificates_is_refused(self, algorithm: str, issuer: Issuer) -> None:
         stranger = make_ca("Stranger", algorithm=algorithm)
         with pytest.raises(ConfigError):
             self.build(make_signer_context(stranger.key, issuer.certificate))
 
+    @pytest.mark.asyncio
     async def test_a_key_of_another_kind_is_refused(self, algorithm: str, issuer: Issuer) -> None:
         stranger = make_ca("Stranger", algorithm="Ed25519" if algorithm != "Ed25519" else "EC-P256")
         with pytest.raises(ConfigError):
             self.build(make_signer_context(stranger.key, issuer.certificate))
 
+    @pytest.mark.asyncio
     async def test_a_certificate_that_is_no_ca_is_refused(self, algorithm: str) -> None:
         leaf = make_ca(algorithm=algorithm, basic_constraints=x509.BasicConstraints(ca=False, path_length=None))
         with pytest.raises(ConfigError):
             self.build(make_signer_context(leaf.key, leaf.certificate))
 
+    @pytest.mark.asyncio
     async def test_a_ca_that_may_not_sign_certificates_is_refused(self, algorithm: str) -> None:
         ca = make_ca(algorithm=algorithm, usage=key_usage("crl_sign"))
         with pytest.raises(ConfigError):
             self.build(make_signer_context(ca.key, ca.certificate))
 
+    @pytest.mark.asyncio
     async def test_a_chain_out_of_order_is_refused(self, algorithm: str) -> None:
         root = make_ca("Root", algorithm=algorithm)
-        upper = make_ca("Upper", issuer=root)
-        lower = make_ca("Lower", issuer=upper)
+        upper = make_ca("Upper", algorithm=algorithm, issuer=root)
+        lower = make_ca("Lower", algorithm=algorithm, issuer=upper)
         assert self.build(make_signer_context(lower.key, lower.certificate, upper.certificate)).chain[1:]
         for chain in (
             (upper.certificate, lower.certificate),
             (lower.certificate, root.certificate),
-            (lower.certificate, make_ca("Upper", issuer=root).certificate),
+            (lower.certificate, make_ca("Upper", key=root.key, issuer=root).certificate),
             (),
         ):
             with pytest.raises(ConfigError):
                 self.build(make_signer_context(lower.key, *chain))
 
+    @pytest.mark.asyncio
     async def test_openssl_believes_its_signatures(self, signer: X509Signer, issuer: Issuer, tmp_path: Path) -> None:
         for name, certificate in {
             "issuer": issuer.certificate,
@@ -177,12 +189,14 @@ class X509SignerContract:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.stdout.endswith("leaf: OK\n"), done.stderr
 
+    @pytest.mark.asyncio
     async def test_a_weak_key_is_no_issuers(self, weak: str) -> None:
         ca = make_ca(key=weak_private_key(weak))  # type: ignore[arg-type]
         with pytest.raises(ConfigError) as caught:
             self.build(make_signer_context(ca.key, ca.certificate))
         assert not shows(str(caught.value), ca.key)
 
+    @pytest.mark.asyncio
     async def test_nothing_that_it_shows_or_logs_is_secret(
         self, issuer: Issuer, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -195,18 +209,21 @@ class X509SignerContract:
         for shown in (repr(context), repr(signer), str(signer), repr(caught.value), caplog.text):
             assert not shows(shown, issuer.key)
 
+    @pytest.mark.asyncio
     async def test_a_key_that_waits_is_asked_in_a_thread_while_the_loop_goes_on(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         remote.threads.clear()
         assert await beats_while(signer.sign(make_tbs(signer).der)) >= 2
         assert threading.get_ident() not in remote.threads
 
+    @pytest.mark.asyncio
     async def test_concurrent_signatures_of_a_key_that_waits_do_not_mix(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         orders = [make_tbs(signer, serial_number=(1 << 100) + n) for n in range(20)]
         for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
             certificate.verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_whoever_leaves_while_it_signs_harms_nobody(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         sign: Callable[[int], Awaitable[bytes]] = lambda at: signer.sign(make_tbs(signer).der)  # noqa: E731
@@ -214,6 +231,7 @@ class X509SignerContract:
             assert task.cancelled() or task.exception() is None
             (await assemble(signer, make_tbs(signer))).verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_a_key_that_is_away_for_a_while_signs_again(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         remote.away = True
@@ -222,16 +240,19 @@ class X509SignerContract:
         remote.away = False
         (await assemble(signer, make_tbs(signer))).verify_directly_issued_by(signer.chain[0])
 
+    @pytest.mark.asyncio
     async def test_a_key_whose_signatures_do_not_verify_keeps_it_from_starting(self, remote: RemoteKey) -> None:
         remote.broken = True
         with pytest.raises(Exception):  # noqa: B017 — "any exception means not yet"
             await self._of(remote)
 
+    @pytest.mark.asyncio
     async def test_before_it_is_asked_it_signs_nothing_that_could_be_a_certificate(self, remote: RemoteKey) -> None:
         await self._of(remote)
         # TBSCertificate and TBSCertList are SEQUENCEs (RFC 5280 §4.1, §5.1), ResponseData too (RFC 6960 §4.2.1).
         assert [octets for octets in remote.signed if octets[:1] == b"\x30"] == []
 
+    @pytest.mark.asyncio
     async def test_it_asks_its_key_for_one_signature_over_the_octets_as_they_are(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         before, tbs = len(remote.signed), make_tbs(signer).der

@@ -4,24 +4,30 @@ class TestJWKTokens(TokenSourceContract):
     def build(self): return JWKTokenSource()
     def provisioner(self, context): return JWKProvisioner(config, context)
     def desk(self, directory): return PaperDesk(key_file=directory / "key.json")  # that holds the rightful key
+
+Where somebody signs in, the desk is a ``SignInPaperDesk``; ``mica.testing.signins`` has a provider to sign in with.
 """
 
 import logging
 import os
+import ssl
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import pytest
+import pytest_asyncio
 
 from mica.client.errors import ClientError
+from mica.client.oauth import Wishes
 from mica.client.sources import TokenOrder, TokenSource
 from mica.grants import Operation
 from mica.logs import JSONFormatter
-from mica.roles import Context, TokenProvisioner
+from mica.roles import Closeable, Context, Startable, TokenProvisioner
 from mica.testing.contexts import URL, Clock, make_context
 from mica.testing.verdicts import REFUSALS, verdict
 
@@ -57,11 +63,30 @@ class PaperDesk:
         return self.kept
 
 
+@dataclass(kw_only=True)
+class SignInPaperDesk(PaperDesk):
+    """One at which somebody sits who goes at once wherever a browser is to go."""
+
+    wishes: Wishes
+    has_display: bool = True
+
+    def invite(self, sentences: str, url: str = "") -> None:
+        self.asked.append(sentences)
+        if url:
+            roots = self.wishes.roots and self.wishes.roots.decode()
+            trust = HTTPSHandler(context=ssl.create_default_context(cadata=roots))
+            build_opener(ProxyHandler({}), trust).open(url, timeout=20).close()
+
+
 class TokenSourceContract:
     """A source makes tokens that its own provisioner accepts for exactly what was ordered, and gives nothing away."""
 
     #: What its tokens can order.
     ordered: ClassVar[tuple[Operation, ...]] = (Operation.X509_SIGN, Operation.X509_REVOKE)
+    #: Operations among which the request chooses, where tokens say who somebody is and nothing of what they order.
+    unbound: ClassVar[frozenset[Operation]] = frozenset()
+    #: Who that is: whom the grants of unbound tokens name, whatever was ordered.
+    bearer: ClassVar[str] = ""
 
     def build(self) -> TokenSource:
         """The source under test."""
@@ -94,16 +119,21 @@ class TokenSourceContract:
         )
 
     def secrets(self) -> Iterator[str]:
-        """Texts that must appear nowhere: private keys, passwords."""
+        """Texts that must appear nowhere: private keys, passwords. Asked when the tokens have been made."""
         yield from ()
 
     @pytest.fixture
     def source_clock(self) -> Clock:
         return Clock()
 
-    @pytest.fixture
-    def believer(self, source_clock: Clock, tmp_path: Path) -> TokenProvisioner:
-        return self.provisioner(make_context(source_clock, tmp_path))
+    @pytest_asyncio.fixture
+    async def believer(self, source_clock: Clock, tmp_path: Path) -> AsyncIterator[TokenProvisioner]:
+        provisioner = self.provisioner(make_context(source_clock, tmp_path))
+        if isinstance(provisioner, Startable):
+            await provisioner.start()
+        yield provisioner
+        if isinstance(provisioner, Closeable):
+            await provisioner.aclose()
 
     @pytest.fixture
     def listed(self, believer: TokenProvisioner) -> Mapping[str, Any]:
@@ -114,15 +144,18 @@ class TokenSourceContract:
     async def test_a_token_is_accepted_for_what_was_ordered_and_for_nothing_else(
         self, believer: TokenProvisioner, listed: Mapping[str, Any], source_clock: Clock, tmp_path: Path
     ) -> None:
+        made: dict[Operation, str] = {}
         for operation in self.ordered:
             order = self.order(operation, source_clock)
-            raw = self.build().token(order, listed, self.desk(tmp_path))
+            made[operation] = raw = self.build().token(order, listed, self.desk(tmp_path))
             grant = await verdict(believer, raw, operation)
-            assert grant.subject == order.subject, f"{order.subject} was ordered, {grant.subject} is granted"
-            for other in set(Operation) - {operation}:
+            subject = self.bearer if operation in self.unbound else order.subject
+            assert grant.subject == subject, f"{subject} was ordered, {grant.subject} is granted"
+            for other in set(Operation) - {operation} - self.unbound:
                 with pytest.raises(REFUSALS):
                     pytest.fail(f"a token for {operation} serves {other}: {await verdict(believer, raw, other)}")
-            source_clock.advance(timedelta(minutes=10))
+        source_clock.advance(timedelta(minutes=10))
+        for operation, raw in made.items():
             with pytest.raises(REFUSALS):
                 pytest.fail(f"it outlives its order: {await verdict(believer, raw, operation)}")
 
@@ -130,7 +163,7 @@ class TokenSourceContract:
     async def test_a_confirmed_request_is_named_in_the_grant(
         self, believer: TokenProvisioner, listed: Mapping[str, Any], source_clock: Clock, tmp_path: Path
     ) -> None:
-        if Operation.X509_SIGN in self.ordered:
+        if Operation.X509_SIGN in {*self.ordered} - self.unbound:
             order = replace(self.order(Operation.X509_SIGN, source_clock), confirmation=bytes(range(32)))
             raw = self.build().token(order, listed, self.desk(tmp_path))
             (permit,) = (await verdict(believer, raw, Operation.X509_SIGN)).permits

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import SSHCertificate as PycaCertificate
 from cryptography.hazmat.primitives.serialization import load_ssh_public_identity
@@ -83,9 +85,9 @@ class SSHSignerContract:
 
     @pytest.fixture
     def keys(self, algorithm: str) -> dict[CertType, PrivateKey]:
-        return {cert_type: generate(algorithm) for cert_type in CertType}
+        return {cert_type: _key(algorithm, cert_type) for cert_type in CertType}
 
-    @pytest.fixture
+    @pytest_asyncio.fixture
     async def signer(self, keys: dict[CertType, PrivateKey]) -> SSHSigner:
         return await _started(self.build(make_ssh_signer_context(keys)))
 
@@ -96,21 +98,28 @@ class SSHSignerContract:
             pytest.skip("it serves no keys on P-256")
         return RemoteKey()
 
+    @pytest.mark.asyncio
     async def test_the_first_key_of_each_type_is_the_one_it_was_given(
         self, signer: SSHSigner, keys: dict[CertType, PrivateKey]
     ) -> None:
         for cert_type, key in keys.items():
-            assert signer.authority_keys(cert_type)[0] == SSHPublicKey.of(key.public_key())
+            first = signer.authority_keys(cert_type)[0]
+            assert first == SSHPublicKey.of(key.public_key()), (
+                f"authority_keys({cert_type}) must begin with its own key"
+            )
 
     @pytest.mark.parametrize("cert_type", CertType)
+    @pytest.mark.asyncio
     async def test_what_it_signs_verifies_by_pyca(self, signer: SSHSigner, cert_type: CertType) -> None:
         certificate = await assemble(signer, make_ssh_tbs(signer, cert_type))
-        assert certificate.signature.algorithm == algorithm_of(signer.authority_keys(cert_type)[0])
+        algorithm = algorithm_of(signer.authority_keys(cert_type)[0])
+        assert certificate.signature.algorithm == algorithm, f"the signature must say that it is {algorithm}"
         line = KeyLine(key_type=certificate.tbs.type, blob=certificate.blob).format()
         theirs = load_ssh_public_identity(line.encode())
         assert isinstance(theirs, PycaCertificate)
         theirs.verify_cert_signature()
 
+    @pytest.mark.asyncio
     async def test_its_signature_covers_every_octet(self, signer: SSHSigner) -> None:
         tbs = make_ssh_tbs(signer)
         signature = await signer.sign(tbs.wire, tbs.cert_type)
@@ -118,35 +127,42 @@ class SSHSignerContract:
         with pytest.raises(BadSignature):
             SSHCertificate.decode(other.assemble(signature)).check_signature()
 
+    @pytest.mark.asyncio
     async def test_the_key_of_one_type_does_not_sign_for_the_other(self, signer: SSHSigner) -> None:
         tbs = make_ssh_tbs(signer, CertType.USER)
         signature = await signer.sign(tbs.wire, CertType.HOST)
         with pytest.raises(BadSignature):
             SSHCertificate.decode(tbs.assemble(signature)).check_signature()
+            pytest.fail("asked to sign for hosts, it signs with the key for users; go by cert_type")
 
+    @pytest.mark.asyncio
     async def test_concurrent_signatures_do_not_mix(self, signer: SSHSigner) -> None:
         orders = [make_ssh_tbs(signer, CertType(1 + n % 2), serial=n + 1) for n in range(20)]
         for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
             certificate.check_signature()
 
+    @pytest.mark.asyncio
     async def test_a_type_without_a_key_is_not_signed(self, algorithm: str) -> None:
         signer = self.build(make_ssh_signer_context({CertType.HOST: generate(algorithm)}))
-        assert signer.authority_keys(CertType.USER) == ()
+        assert signer.authority_keys(CertType.USER) == (), "authority_keys of a type without a key must be empty"
         tbs = make_ssh_tbs(signer, CertType.HOST)
         with pytest.raises(LookupError):
             await signer.sign(tbs.wire, CertType.USER)
 
+    @pytest.mark.asyncio
     async def test_one_key_for_users_and_hosts_is_refused(self, algorithm: str) -> None:
         key = generate(algorithm)
         with pytest.raises(ConfigError):
             self.build(make_ssh_signer_context(dict.fromkeys(CertType, key)))
 
     @pytest.mark.parametrize("cert_type", CertType)
+    @pytest.mark.asyncio
     async def test_a_weak_key_is_no_cas(self, weak: str, cert_type: CertType) -> None:
         with pytest.raises(ConfigError) as caught:
             self.build(make_ssh_signer_context({cert_type: weak_private_key(weak)}))  # type: ignore[dict-item]
         assert not shows(str(caught.value), weak_private_key(weak))
 
+    @pytest.mark.asyncio
     async def test_nothing_that_it_shows_or_logs_is_secret(
         self, keys: dict[CertType, PrivateKey], caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -159,18 +175,23 @@ class SSHSignerContract:
         for shown in (repr(context), repr(signer), str(signer), repr(caught.value), caplog.text):
             assert not any(shows(shown, key) for key in keys.values())
 
+    @pytest.mark.asyncio
     async def test_a_key_that_waits_is_asked_in_a_thread_while_the_loop_goes_on(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         remote.threads.clear()
-        assert await beats_while(signer.sign(make_ssh_tbs(signer).wire, CertType.USER)) >= 2
-        assert threading.get_ident() not in remote.threads
+        beats = await beats_while(signer.sign(make_ssh_tbs(signer).wire, CertType.USER))
+        assert beats >= 2 and threading.get_ident() not in remote.threads, (
+            "a key that waits (context.keys[…].blocking) is asked on the event loop; use asyncio.to_thread"
+        )
 
+    @pytest.mark.asyncio
     async def test_concurrent_signatures_of_a_key_that_waits_do_not_mix(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         orders = [make_ssh_tbs(signer, serial=n + 1) for n in range(20)]
         for certificate in await asyncio.gather(*(assemble(signer, tbs) for tbs in orders)):
             certificate.check_signature()
 
+    @pytest.mark.asyncio
     async def test_whoever_leaves_while_it_signs_harms_nobody(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         sign: Callable[[int], Awaitable[bytes]] = lambda at: signer.sign(make_ssh_tbs(signer).wire, CertType.USER)  # noqa: E731
@@ -178,6 +199,7 @@ class SSHSignerContract:
             assert task.cancelled() or task.exception() is None
             (await assemble(signer, make_ssh_tbs(signer))).check_signature()
 
+    @pytest.mark.asyncio
     async def test_a_key_that_is_away_for_a_while_signs_again(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         remote.away = True
@@ -186,11 +208,13 @@ class SSHSignerContract:
         remote.away = False
         (await assemble(signer, make_ssh_tbs(signer))).check_signature()
 
+    @pytest.mark.asyncio
     async def test_a_key_whose_signatures_do_not_verify_keeps_it_from_starting(self, remote: RemoteKey) -> None:
         remote.broken = True
         with pytest.raises(Exception):  # noqa: B017 — "any exception means not yet"
             await self._of(remote)
 
+    @pytest.mark.asyncio
     async def test_before_it_is_asked_it_signs_nothing_that_ssh_could_believe(self, remote: RemoteKey) -> None:
         await self._of(remote)
         # Certificates, KRLs and challenges begin with a string, or with the magic word of a file or signature.
@@ -198,15 +222,21 @@ class SSHSignerContract:
             assert int.from_bytes(octets[:4], "big") > len(octets)
             assert not octets.startswith((b"SSHSIG", b"SSHKRL"))
 
+    @pytest.mark.asyncio
     async def test_it_asks_its_key_for_one_signature_over_the_octets_as_they_are(self, remote: RemoteKey) -> None:
         signer = await self._of(remote)
         before, tbs = len(remote.signed), make_ssh_tbs(signer).wire
         await signer.sign(tbs, CertType.USER)
-        assert remote.signed[before:] == [tbs]
+        assert remote.signed[before:] == [tbs], "sign must have its key sign the octets that it is given, once"
 
     async def _of(self, remote: RemoteKey) -> SSHSigner:
         """The signer, started, of users' certificates whose key is elsewhere."""
         return await _started(self.build(make_ssh_signer_context({CertType.USER: remote}, blocking=True)))
+
+
+@cache  # to find an RSA key takes longer than all else that is done with it
+def _key(algorithm: str, cert_type: CertType) -> PrivateKey:
+    return generate(algorithm)
 
 
 async def _started(signer: SSHSigner) -> SSHSigner:

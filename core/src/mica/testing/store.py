@@ -8,6 +8,7 @@ class TestSQLiteStore(StoreContract):
         yield store
         await store.aclose()
 
+``mica.Store`` says what each method promises. What one ``open_store`` has left below ``directory``, the next finds.
 ``open_store`` is called in further processes too, on a bare instance of the class: it uses nothing but its arguments.
 A store that can tell all that is revoked subclasses ``store_revocations.RevocationListContract`` besides.
 """

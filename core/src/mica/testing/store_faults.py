@@ -58,6 +58,7 @@ def _order(octets: int) -> Commit:
 class FaultContract(Placed):
     """A fault is said plainly, recorded by nobody, and survived."""
 
+    @pytest.mark.asyncio
     async def test_a_full_disk_refuses_and_then_works_again(self, tmp_path: Path) -> None:
         with small_disk(tmp_path) as place:
             kept = _order(100)
@@ -67,7 +68,9 @@ class FaultContract(Placed):
                 orders = [_order(_HUGE) for _ in range(_DISK // _HUGE)]
                 answers = [await attempt(store, order) for order in orders]
                 await _are_as_answered(store, orders, answers)
-                assert any(answers), "more was acknowledged than the disk holds"
+                if not any(answers) and {path.name for path in place.rglob("*")} == {"ballast"}:
+                    pytest.skip("it keeps no files below the directory that open_store is given")
+                assert any(answers), "more was acknowledged than the disk holds; write to the disk before you answer"
                 assert await is_whole(store, kept)
                 (place / "ballast").unlink()
                 lost = orders[answers.index(next(filter(None, answers)))]
@@ -76,6 +79,7 @@ class FaultContract(Placed):
                 assert await is_whole(store, lost)
                 assert await is_whole(store, kept)
 
+    @pytest.mark.asyncio
     async def test_a_file_that_may_not_grow_refuses_and_then_works_again(self, tmp_path: Path) -> None:
         orders = [_order(_LARGE) for _ in range(8)]
         async with self.open_store(tmp_path) as store:
@@ -89,6 +93,7 @@ class FaultContract(Placed):
             await _are_as_answered(store, [*orders, last, after], [None, *answers, None])
 
     @pytest.mark.parametrize("name", ["find", "revocation", "is_spent", "search", "prune", "probe"])
+    @pytest.mark.asyncio
     async def test_whoever_leaves_while_asking_harms_nobody(self, tmp_path: Path, name: str) -> None:
         order = _order(100)
         asked: dict[str, Callable[[Store], Awaitable[Any]]] = {
@@ -106,6 +111,7 @@ class FaultContract(Placed):
                 await store.commit(make_order())
                 assert await is_whole(store, order)
 
+    @pytest.mark.asyncio
     async def test_whoever_leaves_at_any_await_of_a_commit_leaves_everything_or_nothing(self, tmp_path: Path) -> None:
         old = make_id()
         orders: list[Commit] = []

@@ -38,6 +38,7 @@ class KindContract(Placed):
     """A serial number says nothing without its kind and its issuer."""
 
     @pytest.mark.parametrize("serial_number", _SSH_SERIALS)
+    @pytest.mark.asyncio
     async def test_a_serial_number_of_ssh_is_kept_to_the_last_bit(self, tmp_path: Path, serial_number: int) -> None:
         ids = _namesakes(serial_number)
         issuances = [make_issuance(id=id) for id in ids]
@@ -49,6 +50,7 @@ class KindContract(Placed):
             beside = replace(ids[0], serial_number=serial_number - 1 or 2**64)
             assert await store.find(beside) is None
 
+    @pytest.mark.asyncio
     async def test_a_serial_number_is_taken_within_its_kind_and_issuer_alone(self, tmp_path: Path) -> None:
         ids = _namesakes(2**64 - 1)
         async with self.open_store(tmp_path) as store:
@@ -59,6 +61,7 @@ class KindContract(Placed):
                     await store.commit(make_order(issuances=(make_issuance(id=id),)))
 
     @pytest.mark.parametrize("number", range(4))
+    @pytest.mark.asyncio
     async def test_a_revocation_ends_one_of_the_namesakes(self, tmp_path: Path, number: int) -> None:
         ids = _namesakes(2**63)
         others = [id for id in ids if id != ids[number]]
@@ -73,6 +76,7 @@ class KindContract(Placed):
             await store.commit(Commit(revocations=tuple(map(make_revocation, others))))
 
     @pytest.mark.parametrize("number", range(4))
+    @pytest.mark.asyncio
     async def test_a_renewal_is_refused_for_the_revocation_of_its_own_certificate_alone(
         self, tmp_path: Path, number: int
     ) -> None:
@@ -86,6 +90,7 @@ class KindContract(Placed):
             with pytest.raises(CertificateRevoked):
                 await store.commit(everything)
 
+    @pytest.mark.asyncio
     async def test_a_renewal_continues_the_certificate_of_its_own_kind(self, tmp_path: Path) -> None:
         ids = _namesakes(7)
         renewals = [make_issuance(id=replace(id, serial_number=8), replaces=id) for id in ids]
@@ -93,6 +98,7 @@ class KindContract(Placed):
             await store.commit(Commit(issuances=tuple(renewals)))
             assert [await store.find(renewal.id) for renewal in renewals] == renewals
 
+    @pytest.mark.asyncio
     async def test_a_search_keeps_kinds_and_issuers_apart(self, tmp_path: Path) -> None:
         ids = _namesakes(42)
         shared = {"subject": "web.example", "names": ("web.example", "web")}
@@ -108,6 +114,7 @@ class KindContract(Placed):
                 assert await _listed(store, replace(query, issuers=(_HOST_CA, b"\xff" * 32))) == [ids[1], ids[3]]
                 assert await _listed(store, replace(query, issuers=(b"\xff" * 32, b""))) == []
 
+    @pytest.mark.asyncio
     async def test_the_newest_certificate_of_a_name_is_the_first_of_several_issuers(self, tmp_path: Path) -> None:
         issuances = [
             make_issuance(id=replace(id, serial_number=number), subject="web.example", names=("web.example",))
@@ -121,6 +128,7 @@ class KindContract(Placed):
                 rows = (await store.search(query)).rows
                 assert issuance.id.kind is not CertificateKind.SSH or rows == (Found(issuance=issuance),)
 
+    @pytest.mark.asyncio
     async def test_a_certificate_to_the_end_of_the_year_9999_is_like_any_other(self, tmp_path: Path) -> None:
         issuances = [make_issuance(id=id, not_after=_LAST_MOMENT) for id in _namesakes(9)]
         async with self.open_store(tmp_path) as store:

@@ -161,7 +161,7 @@ class ModelContract(Placed):
         # Without shrinking, which would take minutes: the steps are few enough to read.
         phases = (Phase.explicit, Phase.reuse, Phase.generate)
         usual = settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=12,
             deadline=None,
             phases=phases,

@@ -33,5 +33,5 @@ async def is_whole(store: Store, commit: Commit) -> bool:
     parts = [await store.find(issuance.id) == issuance for issuance in commit.issuances]
     parts += [await store.revocation(revocation.id) == revocation for revocation in commit.revocations]
     parts += [await store.is_spent(token) for token in commit.spends]
-    assert len(set(parts)) == 1, f"half of a commit is on record: {parts}"
+    assert len(set(parts)) == 1, f"a part of a commit is on record without the others ({parts}); do all or nothing"
     return parts[0]

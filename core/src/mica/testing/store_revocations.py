@@ -68,6 +68,7 @@ async def _every_page(
 class RevocationListContract(Placed):
     """Whoever makes a revocation list of what the store tells has left nobody out."""
 
+    @pytest.mark.asyncio
     async def test_a_list_is_in_the_order_of_the_numbers(self, tmp_path: Path) -> None:
         numbers = list(_EDGES)
         Random(4).shuffle(numbers)
@@ -77,6 +78,7 @@ class RevocationListContract(Placed):
             listed = await _lister(store).revocations(CertificateKind.X509, _ISSUERS[0])
         assert _numbers(listed) == sorted(numbers)
 
+    @pytest.mark.asyncio
     async def test_a_list_has_each_revocation_whole_on_record_or_not(self, tmp_path: Path) -> None:
         issuance = make_issuance(id=_id(2**64 - 1))
         host = ProvisionerRef(name="sshpop", type="SSHPOP", credential_id="\x00 😀")
@@ -92,6 +94,7 @@ class RevocationListContract(Placed):
             await store.commit(Commit(revocations=revocations))
             assert await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0]) == revocations
 
+    @pytest.mark.asyncio
     async def test_kinds_and_issuers_have_their_own_lists(self, tmp_path: Path) -> None:
         ids = {(kind, issuer): _id(7, kind, issuer) for kind in CertificateKind for issuer in _ISSUERS}
         async with self.open_store(tmp_path) as store:
@@ -102,12 +105,14 @@ class RevocationListContract(Placed):
             assert await _lister(store).revocations(CertificateKind.SSH, b"\x03" * 32) == ()
             assert await _lister(store).revocations(CertificateKind.SSH, b"") == ()
 
+    @pytest.mark.asyncio
     async def test_a_store_without_revocations_lists_none(self, tmp_path: Path) -> None:
         async with self.open_store(tmp_path) as store:
             assert await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0]) == ()
             await store.commit(Commit(issuances=(make_issuance(id=_id(1)),)))
             assert await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0]) == ()
 
+    @pytest.mark.asyncio
     async def test_a_list_is_the_same_after_a_restart_and_in_another_process(self, tmp_path: Path) -> None:
         async with self.open_store(tmp_path) as store, self.open_store(tmp_path) as other:
             await _revoke(store, [_id(300), _id(2)])
@@ -116,6 +121,7 @@ class RevocationListContract(Placed):
             await _revoke(store, [_id(128)])
             assert _numbers(await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0])) == [2, 128, 300]
 
+    @pytest.mark.asyncio
     async def test_a_list_without_a_limit_of_its_own_has_a_thousand(self, tmp_path: Path) -> None:
         async with self.open_store(tmp_path) as store:
             await _revoke(store, [_id(number) for number in range(1, 1203)])
@@ -129,18 +135,21 @@ class RevocationListContract(Placed):
     @pytest.mark.parametrize(
         ("after", "left"), [(-(10**30), 4), (-1, 4), (0, 3), (127, 3), (128, 2), (2**64 - 1, 0), (10**60, 0)]
     )
+    @pytest.mark.asyncio
     async def test_a_list_begins_beyond_the_number_that_is_given(self, tmp_path: Path, after: int, left: int) -> None:
         async with self.open_store(tmp_path) as store:
             await _revoke(store, [_id(number) for number in (0, 128, 2**63, 2**64 - 1)])
             assert len(await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0], after=after)) == left
 
     @pytest.mark.parametrize("limit", [0, -1, -(10**30)])
+    @pytest.mark.asyncio
     async def test_a_limit_that_leaves_nothing_is_refused(self, tmp_path: Path, limit: int) -> None:
         async with self.open_store(tmp_path) as store:
             await _revoke(store, [_id(1)])
             with pytest.raises(MalformedRequest, match="limit"):
                 await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0], limit=limit)
 
+    @pytest.mark.asyncio
     async def test_a_closed_store_lists_nothing_and_says_so(self, tmp_path: Path) -> None:
         async with self.open_store(tmp_path) as store:
             await _revoke(store, [_id(1)])
@@ -148,6 +157,7 @@ class RevocationListContract(Placed):
             with pytest.raises(Unavailable):
                 await _lister(store).revocations(CertificateKind.SSH, _ISSUERS[0])
 
+    @pytest.mark.asyncio
     async def test_pages_have_no_gaps_or_repetitions_while_others_revoke(self, tmp_path: Path) -> None:
         random = Random(10)
         numbers = list({random.getrandbits(64) for _ in range(400)})
@@ -163,6 +173,7 @@ class RevocationListContract(Placed):
         assert listed == sorted(set(listed))
         assert set(before) <= set(listed) <= set(numbers)
 
+    @pytest.mark.asyncio
     async def test_a_revocation_is_in_every_list_that_is_begun_after_it(self, tmp_path: Path) -> None:
         async with self.open_store(tmp_path) as store:
             for _ in range(20):

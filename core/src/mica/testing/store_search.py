@@ -100,7 +100,7 @@ class SearchContract(Placed):
 
     # Without shrinking, which would take minutes to say little more.
     @settings(
-        max_examples=12,
+        max_examples=6,
         deadline=None,
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
         suppress_health_check=[HealthCheck.differing_executors],  # one plugin may have several stores to try
@@ -117,9 +117,11 @@ class SearchContract(Placed):
                     await store.commit(Commit(issuances=(found.issuance,), revocations=revocations))
                 serials = [Query(now=NOW, serial_number=found.issuance.id.serial_number) for found in model[:3]]
                 for query in [*queries, *serials]:
-                    assert await every_page(store, query) == [found for found in model if matches(found, query)]
+                    expected = [found for found in model if matches(found, query)]
+                    assert await every_page(store, query) == expected, f"newest first, for {query}"
 
     @pytest.mark.parametrize("status", [None, Status.VALID])
+    @pytest.mark.asyncio
     async def test_pages_have_no_gaps_or_repetitions_while_certificates_are_issued(
         self, tmp_path: Path, status: Status | None
     ) -> None:
@@ -135,8 +137,11 @@ class SearchContract(Placed):
                 assert len(listed) <= len(before), "a page has a certificate a second time, or one issued since"
                 cursor = page.next_cursor
                 await asyncio.gather(*(store.commit(make_order()) for _ in range(10)))
-            assert listed == before[::-1]
+            assert listed == before[::-1], (
+                "pages must have each certificate once; a cursor is a place, not a number of rows"
+            )
 
+    @pytest.mark.asyncio
     async def test_a_revocation_shows_in_the_next_search(self, tmp_path: Path) -> None:
         issuance = make_issuance()
         revocation: Revocation = make_revocation(issuance.id)
@@ -147,6 +152,7 @@ class SearchContract(Placed):
             assert (await store.search(Query(now=NOW, status=Status.REVOKED))).rows == found
             assert (await store.search(Query(now=NOW, status=Status.VALID))).rows == ()
 
+    @pytest.mark.asyncio
     async def test_two_issuers_may_have_one_serial_number(self, tmp_path: Path) -> None:
         one = make_issuance(id=make_id(issuer=b"\x01" * 32))
         two_id = type(one.id)(kind=CertificateKind.SSH, issuer=b"\x02" * 32, serial_number=one.id.serial_number)
@@ -157,6 +163,7 @@ class SearchContract(Placed):
             assert [found.issuance for found in await every_page(store, query)] in ([one, two], [two, one])
 
     @pytest.mark.parametrize("cursor", ["nonsense!", "' OR 1=1 --", "\x00", "-1", "x" * 10_000, "\ud800", "٣"])
+    @pytest.mark.asyncio
     async def test_a_cursor_that_no_page_gave_is_refused(self, tmp_path: Path, cursor: str) -> None:
         async with self.open_store(tmp_path) as store:
             await store.commit(make_order())

@@ -19,13 +19,13 @@ _P256 = "1.2.840.10045.3.1.7"
 
 
 def is_prime(n: int) -> bool:
-    """Miller–Rabin with 20 bases, for large numbers."""
+    """Miller–Rabin with 5 bases, enough for large numbers that nobody has chosen; pyca checks keys again."""
     if math.gcd(n, _SMALL_PRODUCT) != 1:
         return False
     odd, twos = n - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1
-    for _ in range(20):
+    for _ in range(5):
         x = pow(_RANDOM.randrange(2, n - 1), odd, n)
         if x not in (1, n - 1) and all((x := x * x % n) != n - 1 for _ in range(twos - 1)):
             return False
@@ -49,9 +49,9 @@ def roca_prime(bits: int) -> int:
     """A prime as the weak generator made them: k·M + (65537^a mod M), M the product of the first 71 primes."""
     m = math.prod(_SMALL_PRIMES[:71])
     free = bits - m.bit_length()
+    residue = pow(65537, _RANDOM.getrandbits(200), m)  # one serves for all k: it is no less weak, and sooner found
     while True:
-        k = _RANDOM.getrandbits(free) | (3 << (free - 2))
-        candidate = k * m + pow(65537, _RANDOM.getrandbits(200), m)
+        candidate = (_RANDOM.getrandbits(free) | (3 << (free - 2))) * m + residue
         if candidate.bit_length() == bits and is_prime(candidate):
             return candidate
 

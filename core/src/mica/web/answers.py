@@ -12,6 +12,9 @@ from starlette.responses import Response
 from mica.records import Issuance
 from mica.web.errors import message_of, status_of
 
+#: When it may go better, in seconds (RFC 9110 §10.2.3).
+RETRY_AFTER = "5"
+
 _FACTS = "mica.facts"
 #: What the server side of a client's own TLS may use; step's bootstrap client copies it.
 _TLS_OPTIONS = {
@@ -51,6 +54,8 @@ def error_answer(status: HTTPStatus, message: str) -> Response:
     response = JSON({"status": status.value, "message": message}, status)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         response.headers["connection"] = "close"  # the rest of the body is not read
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["retry-after"] = RETRY_AFTER
     return response
 
 

@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 from mica import logs
 from mica.authority import Authority
 from mica.containment import contained
-from mica.errors import ConfigError, MicaError, Unavailable
+from mica.errors import ConfigError, MicaError, Unavailable, told
 from mica.services import Services
 from mica.web import certificates, pages, provisioners, without_ssh
 from mica.web.answers import failure, note, noted
+from mica.web.pluginroutes import guarded
 from mica.web.routing import Route, RoutingTable
 
 _log = logging.getLogger("mica.access")
@@ -49,8 +50,10 @@ def plugin_routes(authority: Authority, own: Iterable[Route]) -> list[Route]:
             faults.append(f"plugin {plugin}: {route.method} {route.path} cannot be served; see mica.Route")
         elif (owner := owners.setdefault(_first_segment(route), plugin)) != plugin:
             faults.append(f"plugin {plugin}: {route.path} is below what {owner} serves; choose another first segment")
-        elif routes.setdefault((route.method, route.path), route) is not route:
+        elif (route.method, route.path) in routes:
             faults.append(f"plugin {plugin}: {route.method} {route.path} is there twice")
+        else:
+            routes[route.method, route.path] = guarded(plugin, route)
     if faults:
         raise ConfigError(faults)
     return [*routes.values(), *(route for route in without_ssh.routes() if _first_segment(route) not in owners)]
@@ -85,7 +88,7 @@ class Application:
                 return await self._table.answer(request)
         except MicaError as error:
             cause = error.__cause__
-            note(request, error=str(error), cause=f"{type(cause).__name__}: {cause}" if cause else None)
+            note(request, error=told(error), cause=f"{type(cause).__name__}: {told(cause)}" if cause else None)
             return failure(error)
         except ClientDisconnect:
             return None

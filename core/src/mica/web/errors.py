@@ -17,6 +17,7 @@ from mica.errors import (
     Unauthorized,
     Unavailable,
     Unsupported,
+    told,
 )
 
 STATUSES: dict[type[MicaError], HTTPStatus] = {
@@ -61,13 +62,14 @@ def message_of(error: BaseException) -> str:
     """What the client is told about ``error``."""
     status = status_of(error)
     if isinstance(error, Unauthorized):
-        return error.public or generic(status)
+        return error.public if isinstance(error.public, str) and error.public else generic(status)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         return _UNAVAILABLE
-    if status is HTTPStatus.INTERNAL_SERVER_ERROR or not str(error):
+    text = told(error)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR or not text:
         return generic(status)
     prefix = _PREFIXES.get(status)
-    return f"{prefix}{error}." if prefix else str(error)
+    return f"{prefix}{text}." if prefix else text
 
 
 def generic(status: HTTPStatus) -> str:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from mica import __version__
 from mica.authority import Authority
+from mica.deadlines import within
 from mica.errors import MicaError, NotFound, Unavailable, Unsupported
 from mica.roles import Store
 from mica.web.answers import JSON, pem
@@ -63,8 +64,7 @@ class StoreProbe:
 
     async def _ask(self) -> Unavailable | None:
         try:
-            async with asyncio.timeout(PROBE_PATIENCE):
-                await self._store.probe()
+            await within(PROBE_PATIENCE, self._store.probe())
         except TimeoutError:
             return Unavailable(f"the store did not answer within {PROBE_PATIENCE:.0f} s")
         except MicaError as error:

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from mica import (
     ConfigError,
@@ -33,6 +33,7 @@ from mica_ldap.sealing import ALG, fragment, unseal
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}")
 #: A login that fails takes so long: how soon it did must not tell whether there is such a user.
 _FAILURE_TIME = timedelta(seconds=1)
+T = TypeVar("T")
 
 
 class LDAPProvisioner:
@@ -127,22 +128,24 @@ class LDAPProvisioner:
         clock = asyncio.get_running_loop().time
         failed_at = clock() + _FAILURE_TIME.total_seconds()
         try:
-            person: Person | None = await self._ask(self._directory.login, user, password)
+            person = await self._directory.ask(self._directory.login, user, password)
         except Unavailable:
             self._guesses.forgive(user.lower())
             raise
+        except TimeoutError as error:  # the attempt counts: the directory may have judged the password
+            raise Unavailable("the directory does not answer in time") from error
         if person is None:
             await asyncio.sleep(failed_at - clock())
             raise Unauthorized(f"the directory does not let {user} in with that password")
         self._guesses.clear(user.lower())
         return person
 
-    async def _ask(self, question: Callable[..., Any], *arguments: object) -> Any:
+    async def _ask(self, question: Callable[..., T], *arguments: object) -> T:
+        """As the directory's own; raises Unavailable where it has no answer in time."""
         try:
             return await self._directory.ask(question, *arguments)
-        except TimeoutError:
-            # Not Unavailable: the directory may have judged the password, and the attempt counts.
-            raise Unauthorized("the directory does not answer in time") from None
+        except TimeoutError as error:
+            raise Unavailable("the directory does not answer in time") from error
 
     def _ref(self, user: str) -> ProvisionerRef:
         """The provisioner, and whose login it was: that is on record, for renewals."""

@@ -6,8 +6,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
-from mica import MICA, CertType, Context, Event, Grant, Issued, Kind, TBSCertificate, TBSSSHCertificate, hookimpl, kind
+from mica import (
+    MICA,
+    CertType,
+    ConfigError,
+    Context,
+    Event,
+    Grant,
+    Issued,
+    Kind,
+    TBSCertificate,
+    TBSSSHCertificate,
+    hookimpl,
+    kind,
+)
 
 _log = logging.getLogger("mica_zones")
 
@@ -24,14 +38,18 @@ class Zones:
 
     def __init__(self, config: ZonesConfig, context: Context) -> None:
         self._zones = tuple(zone.lower().strip(".") for zone in config.allow)
+        if not all(self._zones):
+            raise ConfigError(["allow: a zone must have a name, such as harbour.example"])
 
     @hookimpl
     def refuse_x509(self, tbs: TBSCertificate, grant: Grant) -> str | None:
         """Why the certificate must not be issued: its first name that lies outside of every zone."""
         if grant.provisioner == MICA:  # the names of the authority's own certificate stand in ca.toml, as the zones do
             return None
-        outside = [name for name in tbs.names if not self._holds(name)]
-        return f"{outside[0].value} is in none of the zones {', '.join(self._zones)}" if outside else None
+        outside = [str(name.value) for name in tbs.names if not self._holds(name)]
+        common_names = tbs.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)  # some still go by them
+        outside += [str(name.value) for name in common_names if not self._covers(str(name.value))]
+        return f"{outside[0]} is in none of the zones {', '.join(self._zones)}" if outside else None
 
     @hookimpl
     def refuse_ssh(self, tbs: TBSSSHCertificate) -> str | None:

@@ -33,6 +33,7 @@ class TestZonesPolicy(PolicyContract):
             x509_sample("10.0.0.1"),
             x509_sample("ann@svc.example"),
             x509_sample("https://svc.example/"),
+            x509_sample("svc.example", common_name="svc.test"),
             ssh_sample("host", "svc.test"),
         ]
 

@@ -123,7 +123,10 @@ def show(
 
     with _reading():
         for line in matching(_taken(files, ca_config), events, since):
-            product(line if wants_json() else printable(row(line)) + "\n", nl=False)
+            # A line of ours is ASCII; one that somebody changed must not reach a terminal raw.
+            product(
+                printable(line.decode("ascii", "backslashreplace").removesuffix("\n") if wants_json() else row(line))
+            )
 
 
 @contextmanager
@@ -150,7 +153,7 @@ def _taken(files: "Sequence[Path]", ca_config: "Path | None") -> "Taken":
             raise FileProblem(
                 f"{place}: there is no such file", hint="the CA makes it when it starts with the auditlog"
             )
-    return take(list(dict.fromkeys(files)))
+    return take(files)
 
 
 def _place(ca_config: "Path | None") -> "Path":
@@ -208,8 +211,10 @@ def _tell(result: "Report") -> None:
     if (more := result.faults - sum(found.finding.fault for found in result.found)) > 0:
         product(f"and {more} more")
     files = f"{len(result.files)} file{'s' if len(result.files) != 1 else ''}"
-    state = "whole and unchanged" if result.sound else f"not sound: {result.faults} faults"
-    say(f"{result.lines} lines in {files}, {result.first} to {result.chain.seq}: {state}")
+    faults = f"{result.faults} fault{'s' if result.faults != 1 else ''}"
+    state = "whole and unchanged" if result.sound else f"not sound: {faults}"
+    span = f"{result.lines} lines in {files}, {result.first} to {result.chain.seq}" if result.lines else "no lines"
+    say(f"{span}: {state}")
 
 
 def _members(result: "Report") -> dict[str, object]:

@@ -8,7 +8,7 @@ from mica import ExtensionContext
 from mica.testing.listening import ListenerContract
 from mica.testing.policies import PolicyContract
 from mica.testing.samples import Sample, ssh_sample, x509_sample
-from mica_auditlog.listener import AuditConfig, AuditLog
+from mica_auditlog.listener import AuditConfig, AuditLog, RefusingAuditLog
 
 _TOLD = (b'"event":"issued"', b'"event":"renewed"', b'"event":"revoked"', b'"event":"denied"')
 
@@ -30,8 +30,8 @@ class TestAuditLogPolicy(PolicyContract):
 
     never_refuses = "it raises Unavailable while the log cannot be written, and has nothing against any certificate"
 
-    def build(self, context: ExtensionContext) -> AuditLog:
-        return AuditLog(AuditConfig(on_failure="refuse"), context)
+    def build(self, context: ExtensionContext) -> RefusingAuditLog:
+        return RefusingAuditLog(AuditConfig(on_failure="refuse"), context)
 
     def passing(self) -> Iterable[Sample]:
         return [x509_sample("svc.example"), ssh_sample("user", "ann"), ssh_sample("host", "build1.example")]

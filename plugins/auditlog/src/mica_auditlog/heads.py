@@ -56,6 +56,8 @@ def read_head(path: Path) -> Head | None:
         raise ValueError(f"must have exactly the members {', '.join(types)}")
     head = Head(**value)
     parse_anchor(head.anchor)
+    if head.size < 0 or head.inode < 0:
+        raise ValueError("must have no negative size or inode")
     return head
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mica_auditlog.entries import Entry
 from mica_auditlog.heads import Head, read_head, write_head
-from mica_auditlog.lines import CONTINUED, timestamp
+from mica_auditlog.lines import timestamp
 from mica_auditlog.places import Places, open_plain, sync_folder
 from mica_auditlog.tails import Tail, after_head, in_another_file, require_authority, without_head
 
@@ -111,9 +111,8 @@ class Journal:
             with self._opened(old) as renamed:
                 before = after_head(renamed, head, time, old)
                 _write_lines(before)
-        tail = in_another_file(descriptor, before, time, self.places.log)
-        tail.add(time, CONTINUED, {"authority": self.authority, "file": old.name if old else ""})
-        return tail
+        members = {"authority": self.authority, "file": old.name if old else ""}
+        return in_another_file(descriptor, before, members, time, self.places.log)
 
     def _rotate(self, head: Head) -> None:
         """A file that is large enough has another name: the number of its last line is its end."""

@@ -19,6 +19,8 @@ START = re.compile(
     rb'\{"seq":(0|[1-9][0-9]{0,17}),"prev":"([0-9a-f]{64})","time":"([0-9TZ:.-]{20,32})","event":"([a-z]{1,20})"[,}]'
 )
 
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
 #: The lines that are about the log itself.
 BEGUN, CONTINUED, RECOVERED, LOST = "begun", "continued", "recovered", "lost"
 
@@ -26,7 +28,7 @@ BEGUN, CONTINUED, RECOVERED, LOST = "begun", "continued", "recovered", "lost"
 def encode(seq: int, prev: str, time: str, event: str, members: Mapping[str, Any]) -> bytes:
     """The line, its end included. Nothing in ``members`` can end it: all but printable ASCII is escaped (RFC 8259)."""
     first = {"seq": seq, "prev": prev, "time": time, "event": event}
-    text = json.dumps({**first, **members}, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = _ENCODER.encode({**first, **members})
     return text.replace("\x7f", "\\u007f").encode("ascii") + b"\n"
 
 

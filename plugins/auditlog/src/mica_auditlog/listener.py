@@ -11,12 +11,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 from mica import ConfigError, Context, Event, TBSCertificate, TBSSSHCertificate, Unavailable, hookimpl
 from mica_auditlog.entries import Entry, entry
 from mica_auditlog.journal import Journal, NotWritten
 from mica_auditlog.lines import LOST, timestamp
-from mica_auditlog.places import DEFAULT, Places, Unsuitable
+from mica_auditlog.places import DEFAULT, OWN, Places, Unsuitable
 
 #: Events that wait to be written. A policy that refuses does so as well when there are so many.
 CAPACITY = 10_000
@@ -53,17 +54,20 @@ class AuditConfig:
             faults.append(f'on_failure: must be "{CONTINUE}" or "{REFUSE}"')
         if self.max_size < 0:
             faults.append("max_size: must not be negative; 0 is without limit")
+        if self.path.name.endswith(OWN):
+            faults.append(f"path: must not end with {' or '.join(OWN)}: so do the files beside the log")
         return faults
 
 
 class AuditLog:
     """Hears what happens, and has it written."""
 
+    _refuses: ClassVar[bool] = False
+
     def __init__(self, config: AuditConfig, context: Context) -> None:
         if faults := config.faults():
             raise ConfigError(faults)
         self._context = context
-        self._refuses = config.on_failure == REFUSE
         places = Places(context.directory / config.path)
         self._journal = Journal(places=places, authority=context.url, now=context.now, max_size=config.max_size)
         self._change = threading.Condition()
@@ -113,18 +117,6 @@ class AuditLog:
         if not has_room:
             _log.error("lost to the audit log, too many wait: %s", entry(event).summary())
 
-    @hookimpl
-    def refuse_x509(self, tbs: TBSCertificate) -> str | None:
-        """Nothing against it; raises Unavailable where nothing may be issued unseen."""
-        self._require_writable()
-        return None
-
-    @hookimpl
-    def refuse_ssh(self, tbs: TBSSSHCertificate) -> str | None:
-        """As ``refuse_x509``."""
-        self._require_writable()
-        return None
-
     @property
     def lost(self) -> int:
         """How many events are lost that the log does not tell of yet."""
@@ -133,10 +125,6 @@ class AuditLog:
     @property
     def _place(self) -> Path:
         return self._journal.places.log
-
-    def _require_writable(self) -> None:
-        if self._refuses and (self._failure or len(self._waiting) >= CAPACITY):
-            raise Unavailable(f"the audit log cannot be written: {self._failure or 'too many events wait'}")
 
     def _write_on(self) -> None:
         """Until it is closed, and then once more: what waits is written."""
@@ -154,10 +142,10 @@ class AuditLog:
             _log.error("lost to the audit log, it cannot be written: %s", entry(event).summary())
 
     def _write_all(self) -> None:
-        """What waits is written, or the failure is told."""
+        """What waits is written, or the failure is told. What comes meanwhile waits for others, unless it is closed."""
         try:
             self._write_batch()
-            while self._waiting:
+            while len(self._waiting) >= BATCH or (self._closing and self._waiting):
                 self._write_batch()
         except NotWritten as error:
             self._forget(error.accepted)
@@ -201,3 +189,30 @@ class AuditLog:
         for event in untold:
             _log.error("not in the audit log, to be tried again: %s", entry(event).summary())
         self._told += len(untold)
+
+
+class RefusingAuditLog(AuditLog):
+    """Has nothing issued that cannot be written. To be asked costs time, so who only listens is a class of its own."""
+
+    _refuses = True
+
+    @hookimpl
+    def refuse_x509(self, tbs: TBSCertificate) -> str | None:
+        """Nothing against it; raises Unavailable while the log cannot be written."""
+        self._require_writable()
+        return None
+
+    @hookimpl
+    def refuse_ssh(self, tbs: TBSSSHCertificate) -> str | None:
+        """As ``refuse_x509``."""
+        self._require_writable()
+        return None
+
+    def _require_writable(self) -> None:
+        if self._failure or len(self._waiting) >= CAPACITY:
+            raise Unavailable(f"the audit log cannot be written: {self._failure or 'too many events wait'}")
+
+
+def audit_log(config: AuditConfig, context: Context) -> AuditLog:
+    """The listener that ``on_failure`` asks for; raises ConfigError."""
+    return (RefusingAuditLog if config.on_failure == REFUSE else AuditLog)(config, context)

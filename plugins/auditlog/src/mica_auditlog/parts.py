@@ -6,13 +6,13 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from mica_auditlog.heads import Head, read_head
 from mica_auditlog.lines import MAX_OCTETS, START
-from mica_auditlog.places import Places, Unsuitable
+from mica_auditlog.places import OWN, Places, Unsuitable
 
 
 class Unreadable(Exception):
@@ -25,7 +25,7 @@ class Part:
 
     path: Path
     seq: int
-    """The number of its first line; -1 when that is none."""
+    """The number of its first line that is one; -1 when it has none."""
     size: int | None = None
     """So many octets are read; None: all, for it is compressed."""
 
@@ -54,22 +54,26 @@ class Taken:
 
 
 def take(paths: Sequence[Path]) -> Taken:
-    """The files, in the order of their lines, and the head beside one of them; nobody writes meanwhile.
+    """The files, in the order of their lines, and the head beside or among them; nobody writes meanwhile.
 
-    Raises Unreadable.
+    What the shell's ``audit.jsonl*`` finds besides the log, its head and its lock, is no part of it. A file that is
+    named twice is read once. Raises Unreadable.
     """
-    places = [Places(path) for path in paths]
+    logs = list({path.resolve(): path for path in paths if not path.name.endswith(OWN)}.values())
+    if paths and not logs:
+        raise Unreadable(f"{paths[0]}: lies beside a log, and has no lines: name the log itself")
+    places = [Places(path) for path in logs]
     with ExitStack() as held:
         for place in places:
             if os.access(place.lock, os.R_OK | os.W_OK):
                 held.enter_context(place.locked(fcntl.LOCK_SH))
-        head, problem = _head(places)
-        parts = sorted((_part(path) for path in paths), key=lambda part: (part.seq, part.path))
+        head, problem = _head([place.head for place in places] + [path for path in paths if path.suffix == ".head"])
+        parts = sorted((_part(path) for path in logs), key=lambda part: (part.seq, part.path))
     return Taken(parts=tuple(parts), head=head, problem=problem)
 
 
-def _head(places: Sequence[Places]) -> tuple[Head | None, str]:
-    place = next((place.head for place in places if os.path.lexists(place.head)), None)
+def _head(places: Sequence[Path]) -> tuple[Head | None, str]:
+    place = next(filter(os.path.lexists, places), None)
     if place is None:
         return None, "there is no head file beside the log"
     try:
@@ -82,8 +86,9 @@ def _head(places: Sequence[Places]) -> tuple[Head | None, str]:
 
 def _part(path: Path) -> Part:
     part = Part(path=path, seq=-1, size=None if path.suffix == ".gz" else _size(path))
-    match = START.match(next(part.lines(), b""))
-    return Part(path=path, seq=int(match[1]) if match else -1, size=part.size)
+    # Half a line may come first: a writer was ended when it had just begun the file.
+    seq = next((int(match[1]) for line in part.lines() if (match := START.match(line))), -1)
+    return replace(part, seq=seq)
 
 
 def _size(path: Path) -> int:

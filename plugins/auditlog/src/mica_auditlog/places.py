@@ -11,7 +11,8 @@ from pathlib import Path
 
 #: Where the log is unless ``path`` says otherwise, below the folder of ``ca.toml``.
 DEFAULT = "audit/audit.jsonl"
-_OWN = (".head", ".lock", ".new")
+#: How the names of the files end that lie beside a log, and hold no lines.
+OWN = (".head", ".lock", ".head.new")
 
 
 class Unsuitable(Exception):
@@ -46,7 +47,7 @@ class Places:
         return sorted(
             path
             for path in found
-            if path.name == start or (path.name.startswith((f"{start}.", f"{start}-")) and not path.name.endswith(_OWN))
+            if path.name == start or (path.name.startswith((f"{start}.", f"{start}-")) and not path.name.endswith(OWN))
         )
 
     def file_with(self, inode: int) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mica_auditlog.chain import Chain
 from mica_auditlog.heads import Head
-from mica_auditlog.lines import BEGUN, MAX_OCTETS, RECOVERED, START, digest, encode, members_of
+from mica_auditlog.lines import BEGUN, CONTINUED, MAX_OCTETS, RECOVERED, START, digest, encode, members_of
 from mica_auditlog.places import Unsuitable
 
 _log = logging.getLogger("mica_auditlog")
@@ -52,7 +52,7 @@ def after_head(descriptor: int, head: Head, time: str, path: Path) -> Tail:
         _log.error("%s is shorter than it was: it had %d octets and has %d", path, head.size, size)
         tail.recover(time, "shortened", _torn_end(descriptor, size))
     elif size > head.size:
-        _adopt(tail, head, time, path)
+        _adopt(tail, head.size, "foreign", time, path)
     return tail
 
 
@@ -83,13 +83,15 @@ def without_head(descriptor: int, authority: str, time: str, path: Path) -> Tail
     return tail
 
 
-def in_another_file(descriptor: int, before: Tail, time: str, path: Path) -> Tail:
-    """The end of a file that has taken the place of the log's, and continues what is written ``before``."""
+def in_another_file(descriptor: int, before: Tail, members: dict[str, Any], time: str, path: Path) -> Tail:
+    """The end of a file that has taken the place of the log's, and continues what is written ``before``.
+
+    It begins with ``members``. What is in it and continues the log has been written by who was ended before the head.
+    """
     size = os.fstat(descriptor).st_size
     tail = Tail(descriptor=descriptor, size=size, seq=before.seq, hash=before.hash)
-    if size:
-        _log.error("%s is another file than it was, and not empty", path)
-        tail.recover(time, "replaced", _torn_end(descriptor, size))
+    if not (size and _adopt(tail, 0, "replaced", time, path)):
+        tail.add(time, CONTINUED, members)
     return tail
 
 
@@ -99,21 +101,27 @@ def require_authority(found: str, authority: str, path: Path) -> None:
         raise Unsuitable(f"{path} is the audit log of {found}, not of {authority}; name another path")
 
 
-def _adopt(tail: Tail, head: Head, time: str, path: Path) -> None:
-    """The lines behind the head, which a writer wrote before it was ended, are the log's."""
+def _adopt(tail: Tail, start: int, otherwise: str, time: str, path: Path) -> int:
+    """The lines from ``start``, which a writer wrote before it was ended, are the log's; how many of them are whole.
+
+    For what no writer can have written, the reason is ``otherwise``.
+    """
     tail.moved = True
-    chain = Chain(seq=head.seq, hash=head.hash.encode())
-    for line in _lines(tail.descriptor, head.size):
-        if any(finding.fault and not finding.code.startswith(RECOVERED) for finding in chain.follow(line)):
-            _log.error("%s has lines after line %d that no writer has written", path, tail.seq)
-            tail.recover(time, "foreign", _torn_end(tail.descriptor, tail.size))
-            return
+    first, strange, chain = tail.seq, False, Chain(seq=tail.seq, hash=tail.hash.encode())
+    for line in _lines(tail.descriptor, start):
+        if strange := any(found.fault and not found.code.startswith(RECOVERED) for found in chain.follow(line)):
+            break
         tail.seq, tail.hash = chain.seq, chain.hash.decode()
-    if chain.stray.endswith(b"\n"):
-        tail.recover(time, "foreign")
+    whole = tail.seq - first
+    if whole:
+        _log.warning("%s goes on behind its head, to line %d: a writer was ended before it wrote that", path, tail.seq)
+    if strange or chain.stray.endswith(b"\n"):
+        _log.error("%s has lines after line %d that no writer has written", path, tail.seq)
+        tail.recover(time, otherwise, _torn_end(tail.descriptor, tail.size))
     elif chain.stray:
         _log.warning("%s ends in half a line, %d octets; it is marked as that", path, len(chain.stray))
         tail.recover(time, "torn", chain.stray)
+    return whole
 
 
 def _lines(descriptor: int, start: int) -> Iterator[bytes]:

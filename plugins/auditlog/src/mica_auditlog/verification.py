@@ -10,6 +10,7 @@ from mica_auditlog.parts import Part, Taken
 
 #: Findings that are kept; the others are counted.
 KEPT = 200
+_BEHIND = "a writer was ended before it wrote the head, or somebody added lines or put an older head there"
 #: What is told of each line that is whole and in its place.
 Watch = Callable[[bytes], None]
 
@@ -98,6 +99,9 @@ def verify(taken: Taken, anchors: Mapping[int, str] | None = None, *, watch: Wat
         authority = _read(part, report, known, authority, watch)
     report.add(report.chain.end(), report.files[-1].name if report.files else "")
     report.add(known.left(report.first, report.chain.seq))
+    if taken.head is not None and report.chain.seq > taken.head.seq:
+        message = f"the log goes on behind line {taken.head.seq}, which the head file has for its last: {_BEHIND}"
+        report.add([Finding("behind-head", message, fault=False)])
     return report
 
 

@@ -21,7 +21,11 @@ def write_new(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-    _sync_folder(path.parent)
+    try:
+        _sync_folder(path.parent)
+    except OSError:
+        path.unlink()  # it would be gone after a power cut, and meanwhile in the way of whoever tries again
+        raise
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwcrypto import jwk as jwcrypto_jwk
 
 from mica import Context, Operation
 from mica.jwe import encrypt_jwk
 from mica.jwk import dump
+from mica.testing.algorithms import EachAlgorithm, Signer, signing_key
 from mica.testing.contexts import URL
 from mica.testing.line import ProvisionerLineContract
 from mica.testing.makers import Maker, SigningKey
@@ -25,8 +25,7 @@ from mica_jwk.provisioner import JWKConfig, JWKProvisioner
 
 NAME = "harbour"
 ENCRYPTED = "eyJhbGciOiJQQkVTMi1IUzI1NitBMTI4S1cifQ.AA.AA.AA.AA"
-P256 = ec.generate_private_key(ec.SECP256R1())
-RSA = rsa.generate_private_key(65537, 2048)
+P256 = signing_key("ES256")
 SIGN, REVOKE = Operation.X509_SIGN, Operation.X509_REVOKE
 SSH_SIGN, SSH_REVOKE = Operation.SSH_SIGN, Operation.SSH_REVOKE
 
@@ -60,12 +59,10 @@ def claims(operation: Operation, now: datetime) -> dict[str, Any]:
     return {**shared, "sub": "svc.example", "sans": ["svc.example"], "aud": f"{URL}/1.0/sign"}
 
 
-class Tokens:
+class Tokens(Signer):
     """A provisioner of one key, and whoever has that key."""
 
     ordered: ClassVar[tuple[Operation, ...]] = (SIGN, REVOKE, SSH_SIGN, SSH_REVOKE)
-    key: ClassVar[SigningKey] = P256
-    alg: ClassVar[str] = "ES256"
 
     def build(self, context: Context) -> JWKProvisioner:
         """It knows the public key."""
@@ -90,45 +87,10 @@ class TestP256(Suite):
     """ECDSA with P-256."""
 
 
-class OtherKey(Suite):
-    """The same with another key: what differs is the signature, which one order shows."""
+class TestOtherAlgorithms(EachAlgorithm, Suite):
+    """What differs with another key is the signature, which one order shows."""
 
     ordered: ClassVar[tuple[Operation, ...]] = (SIGN,)
-
-
-class TestP384(OtherKey):
-    """ECDSA with P-384."""
-
-    key = ec.generate_private_key(ec.SECP384R1())
-    alg = "ES384"
-
-
-class TestP521(OtherKey):
-    """ECDSA with P-521."""
-
-    key = ec.generate_private_key(ec.SECP521R1())
-    alg = "ES512"
-
-
-class TestRSA(OtherKey):
-    """RSASSA-PKCS1-v1_5."""
-
-    key = RSA
-    alg = "RS256"
-
-
-class TestRSAPSS(OtherKey):
-    """RSASSA-PSS."""
-
-    key = RSA
-    alg = "PS384"
-
-
-class TestEd25519(OtherKey):
-    """EdDSA."""
-
-    key = ed25519.Ed25519PrivateKey.generate()
-    alg = "EdDSA"
 
 
 class TestLine(Tokens, ProvisionerLineContract):

@@ -1,34 +1,23 @@
 """The key that tokens are verified with: one public JWK, one algorithm, fixed when the configuration is read.
 
-A token's header cannot choose anything (RFC 8725 §3.1). Verification is pyca's, directly: it costs two thirds of
-what a general JOSE library needs, and that library is the oracle in the tests.
+A token's header cannot choose anything (RFC 8725 §3.1).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from mica import ConfigError, SubjectPublicKey
+from mica import ConfigError, SubjectPublicKey, jwa
 from mica.jwk import DESCRIPTION, PRIVATE, PUBLIC, decode
+from mica.pkix import PublicKey
 
-#: Raises InvalidSignature unless the first argument is a signature over the second.
-Verify = Callable[[bytes, bytes], None]
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-
-_CURVES: dict[str, tuple[ec.EllipticCurve, str, hashes.HashAlgorithm]] = {
-    "P-256": (ec.SECP256R1(), "ES256", hashes.SHA256()),
-    "P-384": (ec.SECP384R1(), "ES384", hashes.SHA384()),
-    "P-521": (ec.SECP521R1(), "ES512", hashes.SHA512()),
+_CURVES: dict[str, tuple[ec.EllipticCurve, str]] = {
+    "P-256": (ec.SECP256R1(), "ES256"),
+    "P-384": (ec.SECP384R1(), "ES384"),
+    "P-521": (ec.SECP521R1(), "ES512"),
 }
-_RSA_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "256": hashes.SHA256(),
-    "384": hashes.SHA384(),
-    "512": hashes.SHA512(),
-}
-_RSA_ALGORITHMS = [f"{family}{bits}" for family in ("RS", "PS") for bits in _RSA_HASHES]
+_RSA_ALGORITHMS = [f"{family}{bits}" for family in ("RS", "PS") for bits in ("256", "384", "512")]
 _MINIMUM_RSA_BITS = 2048  # RFC 7518 §3.3
 
 
@@ -39,7 +28,7 @@ class VerificationKey:
     kid: str
     alg: str
     key: SubjectPublicKey
-    verify: Verify
+    verify: jwa.Verify
 
     @classmethod
     def parse(cls, jwk: Mapping[str, str], where: str = "key") -> "VerificationKey":
@@ -48,10 +37,11 @@ class VerificationKey:
         if faults:
             raise ConfigError(faults)
         try:
-            key, alg, verify = _LOADERS[jwk["kty"]](jwk)
+            key = _LOADERS[jwk["kty"]](jwk)
         except ValueError as error:
             raise ConfigError([f"{where}: {error}"]) from error
-        return cls(kid=jwk["kid"], alg=alg, key=SubjectPublicKey.of(key), verify=verify)
+        alg = jwk.get("alg", jwa.algorithms(key)[0])
+        return cls(kid=jwk["kid"], alg=alg, key=SubjectPublicKey.of(key), verify=jwa.verifier(key, alg))
 
 
 def _faults(jwk: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -92,49 +82,27 @@ def _algorithms(kty: str, crv: str) -> list[str] | str:
     return [_CURVES[crv][1]] if crv in _CURVES else f"must be one of {', '.join(_CURVES)}, not {crv!r}"
 
 
-def _load_ec(jwk: Mapping[str, str]) -> tuple[PublicKey, str, Verify]:
-    curve, alg, digest = _CURVES[jwk["crv"]]
-    size = (curve.key_size + 7) // 8
-    x, y = (_octets(jwk, name, size) for name in ("x", "y"))
+def _load_ec(jwk: Mapping[str, str]) -> PublicKey:
+    curve, _ = _CURVES[jwk["crv"]]
+    x, y = (_octets(jwk, name, (curve.key_size + 7) // 8) for name in ("x", "y"))
     try:
-        key = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve).public_key()
+        return ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve).public_key()
     except ValueError as error:
         raise ValueError(f"x and y are not a point of {jwk['crv']}") from error
-    algorithm = ec.ECDSA(digest)
-
-    def verify(signature: bytes, message: bytes) -> None:
-        # RFC 7518 §3.4: r and s side by side, each as long as the curve's order.
-        if len(signature) != 2 * size:
-            signature = b""
-        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-        key.verify(encode_dss_signature(r, s), message, algorithm)
-
-    return key, alg, verify
 
 
-def _load_rsa(jwk: Mapping[str, str]) -> tuple[PublicKey, str, Verify]:
+def _load_rsa(jwk: Mapping[str, str]) -> PublicKey:
     n, e = (int.from_bytes(_octets(jwk, name), "big") for name in ("n", "e"))
     if n.bit_length() < _MINIMUM_RSA_BITS:
         raise ValueError(f"n: RSA keys must have at least {_MINIMUM_RSA_BITS} bits, this one has {n.bit_length()}")
     # NIST SP 800-56B §6.4.1.1: an odd exponent above 2^16; smaller ones have been the ground of forgeries.
     if e % 2 == 0 or e < 65537:
         raise ValueError("e: the RSA exponent must be odd and at least 65537 (AQAB)")
-    key = rsa.RSAPublicNumbers(e, n).public_key()
-    alg = jwk.get("alg", "RS256")
-    digest = _RSA_HASHES[alg[2:]]
-    scheme: padding.AsymmetricPadding = padding.PKCS1v15()
-    if alg.startswith("PS"):
-        scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)  # RFC 7518 §3.5
-
-    def verify(signature: bytes, message: bytes) -> None:
-        key.verify(signature, message, scheme, digest)
-
-    return key, alg, verify
+    return rsa.RSAPublicNumbers(e, n).public_key()
 
 
-def _load_okp(jwk: Mapping[str, str]) -> tuple[PublicKey, str, Verify]:
-    key = ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk, "x", 32))
-    return key, "EdDSA", key.verify
+def _load_okp(jwk: Mapping[str, str]) -> PublicKey:
+    return ed25519.Ed25519PublicKey.from_public_bytes(_octets(jwk, "x", 32))
 
 
 _LOADERS = {"EC": _load_ec, "RSA": _load_rsa, "OKP": _load_okp}

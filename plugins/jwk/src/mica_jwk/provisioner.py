@@ -86,11 +86,7 @@ class JWKProvisioner:
 
     def recognizes(self, token: UnverifiedToken) -> bool:
         """Whether the token names this provisioner and its key, and no provisioner of another type in a fragment."""
-        return (
-            token.issuer == self.name
-            and token.kid == self._key.kid
-            and not any("#" in audience for audience in token.audiences)
-        )
+        return token.issuer == self.name and token.kid == self._key.kid and not token.fragments
 
     async def authorize(self, token: UnverifiedToken, operation: Operation) -> Grant:
         """The token was signed with the key, is current, and orders ``operation`` here; raises Unauthorized."""

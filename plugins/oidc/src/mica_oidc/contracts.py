@@ -9,17 +9,24 @@ import pytest
 from cryptography import x509
 
 from mica import Context, Operation, names
+from mica.client.oauth import Wishes
+from mica.clock import system_clock
+from mica.testing import signins
+from mica.testing.contexts import Clock
 from mica.testing.line import ProvisionerLineContract
 from mica.testing.makers import Maker
 from mica.testing.openid import CLIENT_ID, OpenIDProvider, openid_provider
 from mica.testing.provisioners import TokenProvisionerContract
 from mica.testing.renewals import RenewalProvisionerContract
+from mica.testing.sources import SignInPaperDesk, TokenSourceContract
+from mica_oidc.client import OIDCTokenSource
 from mica_oidc.config import OIDCConfig
 from mica_oidc.provisioner import OIDCProvisioner
 
 SIGN, SSH_SIGN = Operation.X509_SIGN, Operation.SSH_SIGN
 REVOKE, SSH_REVOKE = Operation.X509_REVOKE, Operation.SSH_REVOKE
 ANN = "Ann.B@harbour.example"
+ALICE = "alice@harbour.example"
 
 
 def config_of(provider: OpenIDProvider, **more: Any) -> OIDCConfig:
@@ -113,3 +120,41 @@ class TestAdministratorsLine(Administrators, Line):
         """All that an SSH certificate needs to be told."""
         details = {"certType": "host", "keyID": "svc.example", "principals": ["svc.example"]}
         return details if operation is SSH_SIGN else {}
+
+
+class TestTokens(TokenSourceContract):
+    """The client's side: an administrator signs in, which is remembered as long as it may be."""
+
+    ordered = (SIGN, SSH_SIGN, REVOKE, SSH_REVOKE)
+    unbound = frozenset(ordered)
+    bearer = ALICE
+    provider: signins.SignInProvider
+
+    @pytest.fixture(autouse=True)
+    def _signing_in(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        with signins.sign_in_provider(tmp_path_factory.mktemp("signins")) as self.provider:
+            self.provider.refreshes = True
+            yield
+
+    @pytest.fixture
+    def source_clock(self) -> Clock:
+        """It is right: whoever signs in is told the time by the provider."""
+        return Clock(system_clock())
+
+    def build(self) -> OIDCTokenSource:
+        return OIDCTokenSource()
+
+    def provisioner(self, context: Context) -> OIDCProvisioner:
+        url, root = self.provider.url, self.provider.root
+        config = OIDCConfig(
+            name="corp", client_id=signins.CLIENT_ID, configuration_endpoint=url, roots=root, admins=(ALICE,)
+        )
+        return OIDCProvisioner(config, context)
+
+    def desk(self, directory: Path) -> SignInPaperDesk:
+        return SignInPaperDesk(wishes=Wishes(cache=directory / "oidc", roots=self.provider.root.read_bytes()))
+
+    def secrets(self) -> Iterator[str]:
+        """What the provider alone was told."""
+        for said in self.provider.requests("/token"):
+            yield from (said[name] for name in ("code", "code_verifier", "refresh_token") if name in said)

@@ -44,6 +44,7 @@ class KeyCache:
         self._held: _Held | None = None
         self._asked_at: datetime | None = None
         self._flight: asyncio.Task[None] | None = None
+        self._is_away = False  # whether the last request for the keys was in vain
 
     async def load(self) -> None:
         """The keys are fresh, asked for just now; raises Unavailable."""
@@ -56,13 +57,19 @@ class KeyCache:
         self._held = _Held(keys=keys, due=self._now() + self._lifetime(answer.headers))
 
     async def find(self, kid: str) -> tuple[ProviderKey, ...]:
-        """The keys of that id, none when the provider has none; raises Unavailable when its keys are too old."""
+        """The keys of that id, none when the provider has none.
+
+        Raises Unavailable when that cannot be known: its keys are too old, or there may be new ones by now.
+        """
         if self._held is None or self._held.due <= self._now():
             await self._refresh()
         if found := self._current().named(kid):
             return found
         await self._refresh()
-        return self._current().named(kid)
+        found = self._current().named(kid)
+        if not found and self._is_away:
+            raise Unavailable("the token names a key that is not known yet, and the provider has not given its keys")
+        return found
 
     async def aclose(self) -> None:
         """Nothing is asked for any more."""
@@ -91,7 +98,9 @@ class KeyCache:
     async def _load_if_possible(self) -> None:
         try:
             await self.load()
+            self._is_away = False
         except Unavailable as error:
+            self._is_away = True
             _log.warning("the provider's keys could not be refreshed: %s", error)
 
     def _land(self, flight: "asyncio.Task[None]") -> None:

@@ -5,27 +5,18 @@ algorithm of its own allows those of its type: RSA has six, each EC curve and Ed
 exist here.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from mica import jwk
+from mica import jwa, jwk
 from mica.keyrules import check_public_key
+from mica.pkix import PublicKey
 
 MAX_KEYS = 100
 _MAX_KID = 255  # it ends up in records and logs
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-_HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
-    "256": hashes.SHA256,
-    "384": hashes.SHA384,
-    "512": hashes.SHA512,
-}
-_RSA = frozenset(f"{family}{bits}" for family in ("RS", "PS") for bits in _HASHES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +32,7 @@ class ProviderKey:
         if algorithm not in self.algorithms:
             return False
         try:
-            _verify(self.key, algorithm, signature, message)
+            jwa.verifier(self.key, algorithm)(signature, message)
         except InvalidSignature:
             return False
         return True
@@ -86,7 +77,7 @@ def _usable(members: list[Any]) -> Iterator[ProviderKey]:
             key = jwk.load_public(member)
         except ValueError:
             continue
-        algorithms = _algorithms(key)
+        algorithms = frozenset(jwa.algorithms(key))
         if "alg" in member:
             algorithms &= frozenset({member["alg"]} if isinstance(member["alg"], str) else ())
         if _is_kid(kid) and algorithms and not check_public_key(key):
@@ -95,26 +86,3 @@ def _usable(members: list[Any]) -> Iterator[ProviderKey]:
 
 def _is_kid(kid: object) -> bool:
     return isinstance(kid, str) and len(kid) <= _MAX_KID and kid.isprintable()
-
-
-def _algorithms(key: PublicKey) -> frozenset[str]:
-    return _RSA if isinstance(key, rsa.RSAPublicKey) else frozenset({jwk.algorithm(jwk.public_members(key))})
-
-
-def _verify(key: PublicKey, algorithm: str, signature: bytes, message: bytes) -> None:
-    """Raises InvalidSignature (RFC 7518 §3.3–3.5, RFC 8037 §3.1)."""
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        key.verify(signature, message)
-        return
-    digest = _HASHES[algorithm[2:]]()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        size = (key.curve.key_size + 7) // 8
-        if len(signature) != 2 * size:  # RFC 7518 §3.4: r and s side by side, each in full length
-            raise InvalidSignature
-        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(digest))
-        return
-    scheme: padding.AsymmetricPadding = padding.PKCS1v15()
-    if algorithm.startswith("PS"):
-        scheme = padding.PSS(padding.MGF1(digest), digest.digest_size)  # RFC 7518 §3.5
-    key.verify(signature, message, scheme, digest)

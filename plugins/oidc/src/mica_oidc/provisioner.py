@@ -4,7 +4,6 @@ An ID token says who somebody is, and nothing of what they order: that is the re
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from mica import (
     OneTime,
     Operation,
     ProvisionerRef,
-    Renew,
-    Reusable,
     Unauthorized,
     UnverifiedToken,
+    orders,
     tokens,
 )
 from mica.pkix import UNREADABLE
@@ -31,10 +29,6 @@ from mica_oidc.granting import permits
 from mica_oidc.identity import identify, spend_id
 from mica_oidc.keycache import KeyCache
 from mica_oidc.keyset import ProviderKey
-
-#: How long the core may take to use a grant that rests on the possession of a certificate's key.
-_RENEWAL_LIFETIME = timedelta(minutes=1)
-_RENEWALS = (Operation.X509_RENEW, Operation.X509_REKEY)
 
 
 class OIDCProvisioner:
@@ -126,18 +120,7 @@ class OIDCProvisioner:
 
     async def authorize_renewal(self, issuance: Issuance, operation: Operation) -> Grant:
         """The grant to renew or rekey a certificate that this provisioner vouched for; raises Unauthorized."""
-        if operation not in _RENEWALS:
-            raise Unauthorized(f"{operation} is no renewal")
-        if (issuance.provisioner.name, issuance.provisioner.type) != (self.name, self.type):
-            raise Unauthorized(f"the certificate is not one that {self.name} vouched for")
-        return Grant(
-            provisioner=self._ref,
-            operation=operation,
-            subject=issuance.subject,
-            spend=Reusable(reason="possession of the certificate's key"),
-            expires_at=self._context.now() + _RENEWAL_LIFETIME,
-            permits=(Renew(certificate=issuance),),
-        )
+        return orders.renewal(issuance, operation, self._ref, self._context)
 
     async def _signer(self, token: UnverifiedToken, keys: KeyCache) -> ProviderKey:
         """The provider's key that has signed the token; raises Unauthorized, Unavailable."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from mica import CertType, ConfigError, MalformedRequest
+from mica import CertType, ConfigError, MalformedRequest, principals
 from mica.cli.kit import FileProblem, classify
 from mica.structuring import structure
 from mica_policy.policy import Policy, verdict
@@ -55,6 +55,8 @@ class Case:
             yield "names: and common_name are for X.509; an SSH certificate has principals"
         if not (self.names or self.common_name or self.principals):
             yield f"{'names' if is_x509 else 'principals'}: must hold at least one name"
+        if self.principals and not is_x509:
+            yield from (f"principals: {fault}" for fault in principals.faults(self.principals))
         if self.reason and self.expected == "allow":
             yield 'reason: there is none where "allow" is expected'
         for index, name in enumerate(self.names):
@@ -132,6 +134,8 @@ def read_cases(source: bytes, place: str) -> tuple[Case, ...]:
     """The cases in a TOML document; raises FileProblem with everything that is wrong with it."""
     try:
         cases = structure(Cases, tomllib.loads(source.decode()), place).cases
+    except RecursionError as error:
+        raise FileProblem(f"{place}: is nested too deeply") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FileProblem(f"{place}: is not TOML: {error}") from error
     except ConfigError as error:

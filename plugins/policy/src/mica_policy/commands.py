@@ -69,7 +69,7 @@ def ask(names: tuple[str, ...], ca_config: "Path | None", **flags: Any) -> int:
     case = Case(
         kind=flags["kind"],
         provisioner=flags["provisioner"],
-        common_name=flags["common_name"] if is_x509 else "",
+        common_name=flags["common_name"],
         names=names if is_x509 else (),
         principals=() if is_x509 else names,
         renewal=flags["renewal"],

@@ -36,7 +36,9 @@ class NameRules:
             if reason := self._denied(each, each.own):
                 return reason
             if self._allows(each.own):
-                return None
+                # A common name that cn names is allowed whatever it means, as step-ca has it. It never looks at the
+                # principals of hosts, so what they mean may still be denied: above all where "*" allows any.
+                return self._denied(each, each.meant) if each.meant and each.own.kind == "principal" else None
         if each.again:
             return None
         if each.never:

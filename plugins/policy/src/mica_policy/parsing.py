@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from mica import principals
+from mica_policy import canonical
 from mica_policy.canonical import dns, email, folded
 from mica_policy.rules import (
     ANY,
@@ -98,7 +99,7 @@ def user(text: str) -> str:
 
 def host(text: str) -> str:
     """A host's principal, or ``*``; raises ValueError."""
-    return _principal(principals.lowered(text))
+    return _principal(canonical.host(text))
 
 
 def _principal(text: str) -> str:

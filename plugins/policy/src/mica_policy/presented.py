@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from mica import CertType, MalformedRequest, TBSCertificate, names, principals
+from mica import CertType, MalformedRequest, TBSCertificate, names
 from mica_policy import canonical
 
 _NOUNS = {
@@ -91,7 +91,7 @@ def _named(name: x509.GeneralName) -> Named | None:
 
 
 def _common_name(text: str, present: Set[Named | None]) -> Presented:
-    meant = _classified(" ".join(text.split()))
+    meant = _classified(canonical.plain(text))
     again = meant is not None and meant in present
     return Presented(_shown("common name", text), meant, own=Named("cn", text), again=again)
 
@@ -110,7 +110,7 @@ def _user(text: str) -> Presented:
 
 
 def _host(text: str) -> Presented:
-    meant, own = _classified(text), Named("principal", principals.lowered(text))
+    meant, own = _classified(text), Named("principal", canonical.host(text))
     if meant is not None and meant.kind == "uri":
         return Presented(_shown("principal", text), own=own, never="a host's principal must not be a URI")
     return Presented(_shown("principal", text), meant, own=own)

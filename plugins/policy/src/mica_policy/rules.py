@@ -93,22 +93,28 @@ class AddressRules:
 
 @dataclass(frozen=True, slots=True)
 class EmailRules:
-    """E-mail addresses, and ``@host`` for all of a host."""
+    """E-mail addresses, and ``@host`` for all of a host.
+
+    RFC 5280 §7.5 tells local parts of upper and of lower case apart, most mail servers do not. So what is allowed is
+    allowed as it is written, and what is denied is denied in every case.
+    """
 
     rules: Mapping[str, str]
+    lowered: Mapping[str, str]
 
     @classmethod
     def of(cls, parsed: Iterable[tuple[str, str]]) -> "EmailRules":
         """From canonical addresses and ``@host``, and how they were written."""
-        return cls(dict(parsed))
+        rules = dict(parsed)
+        return cls(rules, {address.lower(): rule for address, rule in rules.items()})
 
     def covering(self, value: str) -> str | None:
         """The rule that is the address, or its host's."""
         return self.rules.get(value) or self.rules.get("@" + value.rpartition("@")[2])
 
     def touching(self, value: str) -> str | None:
-        """The same."""
-        return self.covering(value)
+        """The rule that is the address in whatever case, or its host's."""
+        return self.lowered.get(value.lower()) or self.rules.get("@" + value.rpartition("@")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,28 +2,39 @@
 
 import base64
 import secrets
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import SSHCertificateBuilder, SSHCertificateType
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    SSHCertificateBuilder,
+    SSHCertificateType,
+)
 
 from mica import Context, Operation
+from mica.client import TokenOrder
 from mica.sshcert import SSHCertificate
 from mica.sshkeys import SSHPublicKey
-from mica.testing.contexts import URL
+from mica.testing.algorithms import EachAlgorithm, Signer, signing_key
+from mica.testing.contexts import URL, Clock
 from mica.testing.line import Line, ProvisionerLineContract
 from mica.testing.line_requests import send
 from mica.testing.makers import Maker, SigningKey
 from mica.testing.provisioners import TokenProvisionerContract
+from mica.testing.sources import PaperDesk, TokenSourceContract
+from mica_sshpop.client import SSHPOPTokenSource
 from mica_sshpop.provisioner import SSHPOPConfig, SSHPOPProvisioner
 
 RENEW, REKEY, REVOKE = Operation.SSH_RENEW, Operation.SSH_REKEY, Operation.SSH_REVOKE
 ALL = (RENEW, REKEY, REVOKE)
 CA = ed25519.Ed25519PrivateKey.generate()
-P256 = ec.generate_private_key(ec.SECP256R1())
-RSA = rsa.generate_private_key(65537, 2048)
+P256 = signing_key("ES256")
 HOST = SSHCertificateType.HOST
 SERIAL = 2**64 - 2
 HOUR = timedelta(hours=1)
@@ -67,12 +78,10 @@ def header(blob: bytes, alg: str) -> dict[str, Any]:
     return {"alg": alg, "typ": "JWT", "kid": "/etc/ssh/ssh_host_key", "sshpop": base64.b64encode(blob).decode()}
 
 
-class Suite(TokenProvisionerContract):
+class Suite(Signer, TokenProvisionerContract):
     """The contract of the provisioner by itself, for one key and algorithm."""
 
     ordered: ClassVar[tuple[Operation, ...]] = ALL
-    key: ClassVar[SigningKey] = P256
-    alg: ClassVar[str] = "ES256"
     name: ClassVar[str] = "sshpop"
 
     def build(self, context: Context) -> SSHPOPProvisioner:
@@ -90,38 +99,11 @@ class TestP256(Suite):
     """ECDSA with P-256."""
 
 
-class OtherKey(Suite):
-    """The same with another key: what differs is the signature, which one order shows."""
+class TestOtherAlgorithms(EachAlgorithm, Suite):
+    """What differs with another key is the signature, which one order shows."""
 
     ordered: ClassVar[tuple[Operation, ...]] = (RENEW,)
-
-
-class TestP384(OtherKey):
-    """ECDSA with P-384."""
-
-    key = ec.generate_private_key(ec.SECP384R1())
-    alg = "ES384"
-
-
-class TestP521(OtherKey):
-    """ECDSA with P-521."""
-
-    key = ec.generate_private_key(ec.SECP521R1())
-    alg = "ES512"
-
-
-class TestEd25519(OtherKey):
-    """EdDSA."""
-
-    key = ed25519.Ed25519PrivateKey.generate()
-    alg = "EdDSA"
-
-
-class TestRSA(OtherKey):
-    """RSASSA-PKCS1-v1_5."""
-
-    key = RSA
-    alg = "RS256"
+    algorithms = ("ES384", "ES512", "EdDSA", "RS256")
 
 
 class TestANameOfSeveralWords(Suite):
@@ -150,3 +132,34 @@ class TestLine(ProvisionerLineContract):
         serial, now = SSHCertificate.decode(blob).tbs.serial, line.ca.clock()
         members = {name: value for name, value in header(blob, "ES256").items() if name != "kid"}
         return Maker(key=P256, header=members, payload=claims(operation, now, self.name, serial), now=now)
+
+
+class TestTokens(TokenSourceContract):
+    """The client's side, with a certificate and its key in files."""
+
+    ordered = ALL
+
+    def build(self) -> SSHPOPTokenSource:
+        return SSHPOPTokenSource()
+
+    def provisioner(self, context: Context) -> SSHPOPProvisioner:
+        return SSHPOPProvisioner(SSHPOPConfig(name="sshpop"), context)
+
+    def desk(self, directory: Path) -> PaperDesk:
+        certificate, key = directory / "host-cert.pub", directory / "host"
+        blob = certify(P256, Clock()())
+        certificate.write_text(f"{SSHCertificate.decode(blob).tbs.type} {base64.b64encode(blob).decode()}\n")
+        key.write_bytes(_key_file())
+        key.chmod(0o600)
+        return PaperDesk(certificate_file=certificate, key_file=key)
+
+    def order(self, operation: Operation, clock: Clock) -> TokenOrder:
+        """It concerns the certificate on the desk, whatever is to become of it."""
+        return replace(super().order(operation, clock), subject=str(SERIAL))
+
+    def secrets(self) -> Iterator[str]:
+        yield _key_file().decode().splitlines()[1]
+
+
+def _key_file() -> bytes:
+    return P256.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mica import Context, Operation
+from mica.testing.algorithms import EachAlgorithm, Signer, signing_key
 from mica.testing.contexts import URL
 from mica.testing.issuers import key_usage, make_ca, name, usual_digest
 from mica.testing.line import ProvisionerLineContract
@@ -26,8 +26,7 @@ from mica_x5c.provisioner import X5CConfig, X5CProvisioner
 
 NAME = "edge"
 SIGN, REVOKE, SSH_SIGN = Operation.X509_SIGN, Operation.X509_REVOKE, Operation.SSH_SIGN
-P256 = ec.generate_private_key(ec.SECP256R1())
-RSA = rsa.generate_private_key(65537, 2048)
+P256 = signing_key("ES256")
 ROOT = make_ca("Harbour Root")
 ISSUER = make_ca("Harbour Issuer", issuer=ROOT, path_length=0)
 ROOT_PEM = ROOT.certificate.public_bytes(Encoding.PEM).decode()
@@ -71,12 +70,10 @@ def claims(operation: Operation, now: datetime) -> dict[str, Any]:
     return {**shared, "sub": "svc.example", "sans": ["svc.example"]}
 
 
-class Tokens:
+class Tokens(Signer):
     """A provisioner that believes one root, and the holder of a certificate below it."""
 
     ordered: ClassVar[tuple[Operation, ...]] = (SIGN, REVOKE, SSH_SIGN)
-    key: ClassVar[SigningKey] = P256
-    alg: ClassVar[str] = "ES256"
 
     def build(self, context: Context) -> X5CProvisioner:
         """It knows the root."""
@@ -97,45 +94,10 @@ class TestP256(Suite):
     """ECDSA with P-256."""
 
 
-class OtherKey(Suite):
-    """The same with another key: what differs is the signature, which one order shows."""
+class TestOtherAlgorithms(EachAlgorithm, Suite):
+    """What differs with another key is the signature, which one order shows."""
 
     ordered: ClassVar[tuple[Operation, ...]] = (SIGN,)
-
-
-class TestP384(OtherKey):
-    """ECDSA with P-384."""
-
-    key = ec.generate_private_key(ec.SECP384R1())
-    alg = "ES384"
-
-
-class TestP521(OtherKey):
-    """ECDSA with P-521."""
-
-    key = ec.generate_private_key(ec.SECP521R1())
-    alg = "ES512"
-
-
-class TestEd25519(OtherKey):
-    """EdDSA."""
-
-    key = ed25519.Ed25519PrivateKey.generate()
-    alg = "EdDSA"
-
-
-class TestRSA(OtherKey):
-    """RSASSA-PKCS1-v1_5."""
-
-    key = RSA
-    alg = "RS256"
-
-
-class TestRSAPSS(OtherKey):
-    """RSASSA-PSS."""
-
-    key = RSA
-    alg = "PS384"
 
 
 class TestLine(Tokens, ProvisionerLineContract):

@@ -74,9 +74,7 @@ class X5CProvisioner:
 
     def recognizes(self, token: UnverifiedToken) -> bool:
         """Whether the token names this provisioner, as ``iss`` and in the fragment of an audience."""
-        return token.issuer == self.name and any(
-            audience.partition("#")[2] == self._fragment for audience in token.audiences
-        )
+        return token.issuer == self.name and self._fragment in token.fragments
 
     async def authorize(self, token: UnverifiedToken, operation: Operation) -> Grant:
         """The token is signed by a leaf that leads to a root, is current, and orders ``operation``.

@@ -101,10 +101,17 @@ def _refuse_existing(home: Path, flags: Mapping[str, Any]) -> None:
     files: tuple[Path, ...] = foundation.FILES if flags["pki"] else (*foundation.FILES, foundation.DEFAULTS)
     files += sshfoundation.FILES if flags["ssh"] else ()
     there = [str(home / path) for path in files if (home / path).exists()]
-    if there and not flags["force"]:
-        remedy = "--context NAME makes another beside it, MICAPATH names another folder, and --force replaces the keys"
-        adding = "; mica ca enable-ssh adds SSH to the one that is there" if flags["ssh"] else ""
-        raise FileProblem(f"there is a CA already: {', '.join(there)}", hint=f"{remedy} and the configuration{adding}")
+    if not there or flags["force"]:
+        return
+    last = foundation.INTERMEDIATE if flags["pki"] else foundation.CONFIGURATION  # of what is written
+    if not (home / last).exists():
+        raise FileProblem(
+            f"there is a part of a CA already, without {home / last}: {', '.join(there)}",
+            hint="if mica ca init was interrupted, --force begins anew and replaces it; MICAPATH names another folder",
+        )
+    remedy = "--context NAME makes another beside it, MICAPATH names another folder, and --force replaces the keys"
+    adding = "; mica ca enable-ssh adds SSH to the one that is there" if flags["ssh"] else ""
+    raise FileProblem(f"there is a CA already: {', '.join(there)}", hint=f"{remedy} and the configuration{adding}")
 
 
 class _Desk:

@@ -102,11 +102,11 @@ def _new(flags: Mapping[str, Any], name: str, flag: str, label: str) -> bytes:
     if flags[name]:
         return password_from_source(flags[name])
     if flags["dry_run"]:
-        return _generated()
-    return ask_password(f"{label} (nothing: one is made)", flag=flag, new=True, generate=_generated)
+        return generated_password()
+    return ask_password(f"{label} (nothing: one is made)", flag=flag, new=True, generate=generated_password)
 
 
-def _generated() -> bytes:
+def generated_password() -> bytes:
     """32 letters and digits: 190 random bits."""
     import secrets
     import string

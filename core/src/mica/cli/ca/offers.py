@@ -33,6 +33,8 @@ CLAIM_FLAGS = {
     "enable_ssh_ca": "ssh",
 }
 _META = "mica.cli.ca.offers"
+_BROUGHT = f"{_META}.brought"
+_LENIENT = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
 class Offer(NamedTuple):  # a dataclass is slow to make
@@ -121,11 +123,12 @@ class TypedCommand(click.Command):
         try:
             settings = read_settings(self._value("ca_config", ctx, args))
             type_ = self._value("type_", ctx, args)
-            offers = _offers(_with_plugin(settings, type_))
+            ctx.meta[_META] = offers = _offers(_with_plugin(settings, type_))
+            type_ = type_ or self._type_of_named(settings, ctx, args)
             if type_ is not None:  # before flags that nobody brings are called unknown
                 meant = find(offers, type_, settings.path)
-                offers = (meant, *(offer for offer in offers if offer is not meant))
-            ctx.meta[_META] = offers
+                ctx.meta[_META] = (meant, *(offer for offer in offers if offer is not meant))
+                ctx.meta.pop(_BROUGHT, None)
         except (CLIError, ConfigError):
             if not ctx.resilient_parsing and not {"-h", "--help"}.intersection(args):
                 raise
@@ -135,13 +138,21 @@ class TypedCommand(click.Command):
         """What ``args`` say for the parameter ``name`` of the command's own; None when it has none of that name."""
         return next((_typed(option, ctx, args) for option in self.params if option.name == name), None)
 
+    def _type_of_named(self, settings: "Settings", ctx: click.Context, args: Sequence[str]) -> str | None:
+        """The type of the provisioner that ``args`` name; None where there is none of that name yet."""
+        switched = _as_switches(self._brought(ctx), args)
+        probe = click.Command("probe", params=self.get_params(ctx), context_settings=_LENIENT, add_help_option=False)
+        with probe.make_context(ctx.info_name, switched, resilient_parsing=True) as probed:
+            name = probed.params.get("name")
+        return next((str(table.get("type")) for table in settings.core.provisioners if table.get("name") == name), None)
+
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Those of every type, then its own."""
         return [*self._brought(ctx), *super().get_params(ctx)]
 
     def _brought(self, ctx: click.Context) -> list[click.Option]:
         """The flags of all types and of the claims; raises CLIError when one is mica's own."""
-        made: dict[click.Command, list[click.Option]] = ctx.meta.setdefault(f"{_META}.brought", {})
+        made: dict[click.Command, list[click.Option]] = ctx.meta.setdefault(_BROUGHT, {})
         if self not in made:  # click asks several times
             made[self] = self._made(ctx)
         return made[self]
@@ -238,9 +249,8 @@ def _maker_option(option: "TableOption", label: str) -> click.Option:
 
 def _typed(option: click.Parameter, ctx: click.Context, args: Sequence[str]) -> Any:
     """The value of ``option``, whatever the other flags are."""
-    lenient = {"ignore_unknown_options": True, "allow_extra_args": True}
     help_ = click.Option(["-h", "--help"], is_flag=True, expose_value=False)  # it asks for help later
-    probe = click.Command("probe", params=[option, help_], add_help_option=False, context_settings=lenient)
+    probe = click.Command("probe", params=[option, help_], add_help_option=False, context_settings=_LENIENT)
     with probe.make_context(ctx.info_name, list(args), resilient_parsing=True, default_map=ctx.default_map) as probed:
         return probed.params.get(str(option.name))
 

@@ -25,9 +25,14 @@ def schema(ca_config: "Path | None", plugins: tuple[str, ...]) -> None:
     It has what the plugins add that ca.toml enables; with --plugin, what those do that are named.
     """
     from mica.cli.plugins.inspection import offered  # imports much
+    from mica.errors import ConfigError
     from mica.schema import of_configuration
 
     found = offered(plugins or enabled_plugins(ca_config))
     if found.faults:
         raise FileProblem("\n".join(found.faults), hint="mica plugin list shows what is installed")
-    report(of_configuration(found.kinds))
+    try:
+        described = of_configuration(found.kinds)
+    except ConfigError as error:
+        raise FileProblem("\n".join(error.faults), hint="the plugin that brings it cannot be used so") from error
+    report(described)

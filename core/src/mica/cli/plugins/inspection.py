@@ -1,8 +1,11 @@
 """What installed plugins are and bring. What metadata says is read; only what is enabled, or asked for, is imported."""
 
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from mica import hooks, pins
@@ -34,8 +37,13 @@ class Offered:
 def offered(plugins: Iterable[str]) -> Offered:
     """What the plugins offer together, which are imported; what is wrong with them is in ``faults``.
 
-    ``plugins`` are entries of ``ca.toml``: a name may be pinned.
+    ``plugins`` are entries of ``ca.toml``: a name may be pinned. What they print on the way goes to stderr.
     """
+    with redirect_stdout(sys.stderr):  # stdout is the command's, and may have to be JSON
+        return _offered(plugins)
+
+
+def _offered(plugins: Iterable[str]) -> Offered:
     asked = hooks.Hooks()
     modules, faults = hooks.load(plugins)
     for name, module in modules.items():
@@ -96,8 +104,8 @@ class Row:
             "name": self.name,
             "enabled": self.enabled,
             "pinned": "@" in self.entry,
-            "distribution": one.name if one else None,
-            "version": one.version if one else None,
+            "distribution": called(one) if one else None,
+            "version": _version(one) if one else None,
             "pin": f"{self.name}@{pin}" if pin else None,
             "not_pinnable": fault or None,
             "kinds": self._kinds(),
@@ -111,8 +119,11 @@ class Row:
     def _faults(self) -> list[str]:
         if self.offer is not None:
             return list(self.offer.faults)
-        claimants = sorted(one.name for one in self.distributions)
-        return [f'"{self.name}" is claimed by {" and ".join(claimants)}; uninstall one'] if len(claimants) > 1 else []
+        claimants = sorted(map(called, self.distributions))
+        if len(claimants) > 1:
+            return [f'"{self.name}" is claimed by {" and ".join(claimants)}; uninstall one']
+        damaged = [f"{one} has no METADATA that can be read; install it again" for one in claimants]
+        return [] if all(_version(one) for one in self.distributions) else damaged
 
     def _kinds(self) -> dict[str, list[str]] | None:
         if self.offer is None:
@@ -128,7 +139,7 @@ def rows(plugins: Iterable[str], *, every: bool) -> list[Row]:
     entries = dict(zip(pins.names(texts := tuple(plugins)), texts, strict=True))
     claims: dict[str, dict[str, Distribution]] = {name: {} for name in entries}
     for point in entry_points(group=hooks.GROUP):
-        claims.setdefault(point.name, {}).update({point.dist.name: point.dist} if point.dist else {})
+        claims.setdefault(point.name, {}).update({called(point.dist): point.dist} if point.dist else {})
     return [
         Row(
             name=name,
@@ -139,6 +150,23 @@ def rows(plugins: Iterable[str], *, every: bool) -> list[Row]:
         )
         for name, distributions in sorted(claims.items())
     ]
+
+
+def called(distribution: Distribution) -> str:
+    """Its name; where its METADATA is damaged, that of its folder."""
+    try:
+        name: str | None = distribution.name
+    except (UnicodeDecodeError, KeyError, OSError):
+        name = None
+    folder = getattr(distribution, "_path", None)  # there is no public way to it
+    return name or (folder.name.partition("-")[0] if isinstance(folder, Path) else "?")
+
+
+def _version(distribution: Distribution) -> str | None:
+    try:
+        return distribution.version or None
+    except (UnicodeDecodeError, KeyError, OSError):
+        return None
 
 
 def _pin(distribution: Distribution) -> tuple[str, str]:

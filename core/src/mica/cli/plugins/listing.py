@@ -49,7 +49,7 @@ def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
     kinds = row["kinds"] or {}
     unknown = "unknown: not enabled; see --all" if row["kinds"] is None else ""
     return [
-        ("distribution", f"{row['distribution']} {row['version']}" if row["distribution"] else ""),
+        ("distribution", " ".join(filter(None, (row["distribution"], row["version"])))),
         *((role.replace("_", " "), ", ".join(names)) for role, names in kinds.items()),
         ("offers", unknown),
         ("hooks", ", ".join(row["hooks"] or ())),

@@ -3,7 +3,7 @@
 import keyword
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
@@ -17,6 +17,12 @@ _USAGE = "USAGE.md.in"
 #: Every line of the project still fits with a name of this length.
 _LONGEST = 20
 _NAME = re.compile("[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+#: First segments of paths that no plugin can have.
+SERVED = frozenset(
+    {"sign", "renew", "rekey", "revoke", "health", "version", "root", "roots", "federation", "intermediates",
+     "provisioners", "crl"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +52,18 @@ SUBJECTS: Mapping[str, Subject] = {
 }
 
 
-def require_name(name: str) -> None:
-    """A plugin may be called so, and no installed one is; raises Usage."""
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST or keyword.iskeyword(name):
+def require_name(name: str, kind: str) -> None:
+    """A plugin of that kind may be called so, and no installed one is; raises Usage."""
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise Usage(
             f"{name!r} cannot be a plugin's name",
-            hint=f"lower-case letters, digits and single underscores, at most {_LONGEST}, a letter first: door_badge",
+            hint="lower-case letters, digits and single underscores, "
+            f"at most {_LONGEST}, a letter first: {_similar(name)}",
         )
+    if keyword.iskeyword(name):
+        raise Usage(f"{name!r} is a word of Python's, and no plugin's name", hint="choose another: door_badge")
+    if owner := _reserved(kind).get(name):
+        raise Usage(f"{name!r} cannot be the name of a plugin of the kind {kind}: {owner}", hint="choose another name")
     from importlib.metadata import entry_points  # slow to import
 
     if taken := [point for point in entry_points(group="mica") if point.name == name]:
@@ -60,6 +71,28 @@ def require_name(name: str) -> None:
         raise Usage(f"{name!r} is the name of a plugin of {owner}", hint="choose another, or uninstall that one")
     if find_spec(f"mica_{name}") is not None:
         raise Usage(f"mica_{name} is the name of a package that is installed", hint="choose another name")
+
+
+def _similar(name: str) -> str:
+    """A name that may be, as much like ``name`` as can be."""
+    similar = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")[:_LONGEST].strip("_")
+    return similar if _NAME.fullmatch(similar) and not keyword.iskeyword(similar) else "door_badge"
+
+
+def _reserved(kind: str) -> dict[str, str]:
+    """What a new plugin of that kind could not have to itself, and whose it is."""
+    from importlib.metadata import entry_points  # slow to import
+
+    if kind == "policy":
+        from mica.config import ProvisionerConfig
+
+        return {field.name: "every provisioner has a setting of that name" for field in fields(ProvisionerConfig)}
+    if kind == "keys":
+        points = entry_points(group="mica.keys")
+        return {point.name: f"URIs of that scheme belong to {point.value.partition(':')[0]}" for point in points}
+    if kind == "routes":
+        return dict.fromkeys(SERVED, "the CA itself serves what is below it")
+    return {}
 
 
 def rendered(name: str, kind: str) -> dict[Path, str]:

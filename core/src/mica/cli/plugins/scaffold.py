@@ -33,7 +33,7 @@ def new(name: str, kind: str, directory: "Path | None") -> None:
 
     from mica.cli.plugins.rendering import rendered, require_name
 
-    require_name(name)
+    require_name(name, kind)
     place = directory or Path(f"mica-ca-{name.replace('_', '-')}")
     files = rendered(name, kind)
     _write(place, files)

@@ -1,5 +1,6 @@
 """What can be said of a plugin without running its suites: its metadata, its import, its kinds, its settings."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,17 +11,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from mica.cli.plugins.inspection import Offered, offered
+from mica import hookspecs, schema
+from mica.cli.plugins.inspection import Offered, built_class, called, offered
+from mica.errors import ConfigError
+from mica.examination import examine as examine_hooks
 from mica.hooks import GROUP
+from mica.roles import Kind
 
 CONTRACTS = "mica.contracts"
 #: How long the import of a plugin may take, beyond that of what it imports of mica, in milliseconds.
 _SLOW = 1000
+#: How long it is waited for, in seconds.
+_PATIENCE = 60
 _IMPORT = """
 import sys, time
 import mica.hooks
 before = time.perf_counter()
 __import__(sys.argv[1])
+print()
 print(round((time.perf_counter() - before) * 1000), *sorted({"pytest", sys.argv[2]} & set(sys.modules)))
 """
 
@@ -55,14 +63,12 @@ def examine(name: str) -> Examined:
     point, distribution = points[0], points[0].dist
     offer = offered([name])
     contracts = [one.value for one in distribution.entry_points if one.group == CONTRACTS and one.name == name]
-    loads = Finding(
-        what="is imported, and its hooks and kinds are sound", fault="; ".join(offer.faults), remedy="mend it"
-    )
     findings = [
         entry,
         *_metadata(distribution, point),
-        loads,
+        _loads(point.module, offer.faults),
         *([] if offer.faults else [_import_cost(point.module, contracts[0] if contracts else "")]),
+        *(finding for kinds in offer.kinds.values() for kind in kinds for finding in _construction(kind)),
         *(finding for config in _configs(offer) for finding in _settings(config)),
     ]
     clients = tuple(sorted(one.name for one in distribution.entry_points if one.group == "mica.clients"))
@@ -80,10 +86,23 @@ def _entry(name: str, points: list[EntryPoint]) -> Finding:
     if not points:
         known = ", ".join(sorted({point.name for point in entry_points(group=GROUP)})) or "none"
         return Finding(what=what, fault=f'"{name}" is not installed; installed: {known}', remedy="install it with pip")
-    claimants = sorted({point.dist.name if point.dist else "?" for point in points})
+    claimants = sorted({called(point.dist) if point.dist else "?" for point in points})
     if len(claimants) > 1:
         return Finding(what=what, fault=f"it is claimed by {' and '.join(claimants)}", remedy="uninstall one")
+    point = points[0]
+    if point.pattern.match(point.value) is None:
+        remedy = f'[project.entry-points.{GROUP}] {name} = "mica_{name}.plugin", and install it again'
+        return Finding(what=what, fault=f'"{point.value}" names no module', remedy=remedy)
+    if point.dist is None or not _has_metadata(point.dist):
+        return Finding(what=what, fault="the METADATA of its distribution is damaged", remedy="install it again")
     return Finding(what=what)
+
+
+def _has_metadata(distribution: Distribution) -> bool:
+    try:
+        return bool(distribution.metadata.json)
+    except (UnicodeDecodeError, KeyError, OSError, TypeError, AttributeError):
+        return False
 
 
 def _metadata(distribution: Distribution, point: EntryPoint) -> list[Finding]:
@@ -119,16 +138,62 @@ def _typed(module: str) -> bool:
     return any((Path(place) / "py.typed").exists() for place in places)
 
 
+def _loads(module: str, faults: Iterable[str]) -> Finding:
+    fault = "; ".join(faults)
+    shown = f"python -c 'import {module}' shows where"
+    read = "docs/hooks.md has every hook and what it returns; mica plugin new writes one of each"
+    return Finding(
+        what="is imported, and its hooks and kinds are sound",
+        fault=fault,
+        remedy=shown if "cannot be imported" in fault else read,
+    )
+
+
+def _construction(kind: Kind[Any]) -> Iterable[Finding]:
+    """What building it would come upon: constructors that cannot be called, hooks of an object that are none."""
+    faults = []
+    try:
+        inspect.signature(kind.build).bind(None, None)
+    except TypeError as error:
+        faults.append(f"its constructor cannot be called: {error}")
+    except ValueError:  # written in C, and says nothing of its parameters
+        pass
+    if (built := built_class(kind)) is not None:
+        unsound, sound = examine_hooks(built)
+        faults += [*unsound, *_foreign_parameters(built, sound)]
+    yield Finding(
+        what=f"{kind.name} can be built of its table and a context",
+        fault="; ".join(faults),
+        remedy="def __init__(self, config, context), and hooks as docs/hooks.md has them, with mica.hookimpl",
+    )
+
+
+def _foreign_parameters(built: type[Any], hooks: Iterable[str]) -> Iterable[str]:
+    for hook in sorted(hooks):
+        given = [*inspect.signature(getattr(hookspecs, hook)).parameters]
+        asked = inspect.signature(getattr(built, hook)).parameters
+        for name in asked:
+            if name not in (*given, "self", "cls"):
+                yield f"{hook} is not given {name}, but {', '.join(given) or 'nothing'}"
+
+
 def _import_cost(module: str, contracts: str) -> Finding:
     """Measured in a process that has imported mica and nothing else."""
-    what = "is imported quickly, and imports no tests"
+    what = "is imported quickly and quietly, and imports no tests"
     command = [sys.executable, "-c", _IMPORT, module, contracts]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)  # noqa: S603 - this program, no shell
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)  # noqa: S603 - this program
+    except subprocess.TimeoutExpired:
+        return Finding(what=what, fault=f"importing it takes more than {_PATIENCE} s", remedy="do no work at import")
     if done.returncode != 0:
         return Finding(
             what=what, fault=done.stderr.strip().rpartition("\n")[2], remedy=f"try: python -c 'import {module}'"
         )
-    milliseconds, *tests = done.stdout.strip().rpartition("\n")[2].split()
+    said, _, measured = done.stdout.strip().rpartition("\n")
+    milliseconds, *tests = measured.split()
+    if said.strip():
+        told = f"importing it prints {said.strip()[:40]!r}; what commands print may have to be JSON"
+        return Finding(what=what, fault=told, remedy="take it out, or log it: logging.getLogger(__name__)")
     if tests:
         return Finding(
             what=what, fault=f"importing it imports {' and '.join(tests)}", remedy="only contracts.py does so"
@@ -149,7 +214,10 @@ def _configs(offer: Offered) -> list[type[Any]]:
         target = waiting.pop(0)
         if isinstance(target, type) and is_dataclass(target) and target not in found:
             found[target] = None
-            waiting += get_type_hints(target).values()
+            try:
+                waiting += get_type_hints(target).values()
+            except (NameError, TypeError):  # it will be told of its types
+                continue
         waiting += get_args(target)
     return list(found)
 
@@ -162,9 +230,22 @@ def _settings(config: type[Any]) -> Iterable[Finding]:
         fault="" if parameters and parameters.frozen else f"{where} can be changed",
         remedy="@dataclass(frozen=True, slots=True, kw_only=True)",
     )
+    yield Finding(
+        what=f"{config.__name__} has fields that a table can hold",
+        fault=_unreadable(config),
+        remedy="the types in docs/writing-plugins.md; what they hold besides, check in __post_init__",
+    )
     silent = [f.name for f in fields(config) if f.name != "name" and not f.metadata.get("help")]
     yield Finding(
         what=f"{config.__name__} explains its fields",
         fault=f"{where} has no help for {', '.join(silent)}" if silent else "",
         remedy='field(metadata={"help": "…"})',
     )
+
+
+def _unreadable(config: type[Any]) -> str:
+    try:
+        schema.of_table([config])
+    except ConfigError as error:
+        return "; ".join(error.faults)
+    return ""

@@ -11,10 +11,11 @@ _FILE = "MICA_SUITE_REPORT"
 
 
 def pytest_collection_finish(session: Any) -> None:
-    """The suites of each test class: the classes of ``mica.testing`` that it is made of."""
+    """The suites of each test class: the contracts of ``mica.testing`` that it is made of."""
     classes = {item.cls for item in session.items if item.cls is not None}
     for cls in sorted(classes, key=lambda one: str(one.__qualname__)):
-        suites = [base.__name__ for base in cls.__mro__[1:] if base.__module__.startswith("mica.testing")]
+        kit = (base.__name__ for base in cls.__mro__[1:] if base.__module__.startswith("mica.testing"))
+        suites = [name for name in kit if name.endswith("Contract")]
         _write(event="suite", name=cls.__name__, suites=suites)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mica import testing
 from mica.cli.plugins.inspection import answered_by, built_class
 from mica.cli.plugins.statics import CONTRACTS, Examined, Finding
 
@@ -21,24 +20,25 @@ asyncio_default_fixture_loop_scope = function
 python_files = *.py
 """
 #: The suites that a role must be in, each with any of these names, by the hook through which it is offered.
-_OF_ROLE: Mapping[str, tuple[tuple[str, ...], ...]] = {
+OF_ROLE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "register_stores": (("StoreContract",),),
     "register_key_backends": (("KeyBackendContract", "KeyCreatorContract"),),
     "register_x509_signers": (("X509SignerContract",),),
     "register_ssh_signers": (("SSHSignerContract",),),
 }
-_OF_HOOK = {
+OF_HOOK = {
     "refuse_x509": "PolicyContract",
     "refuse_ssh": "PolicyContract",
     "notify": "ListenerContract",
     "routes": "RoutesContract",
 }
-_OF_ABILITY = {
+OF_ABILITY = {
     "authorize": ("TokenProvisionerContract", "ProvisionerLineContract"),
     "authorize_renewal": ("RenewalProvisionerContract",),
     "create": ("KeyCreatorContract",),
     "revocations": ("RevocationListContract",),
 }
+OF_CLIENT = "TokenSourceContract"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,16 +104,16 @@ def required(plugin: Examined) -> Iterator[tuple[str, tuple[str, ...]]]:
     kinds = plugin.offer.kinds if plugin.offer else {}
     for hook, found in kinds.items():
         for kind in found:
-            for names in _OF_ROLE.get(hook, ()):
+            for names in OF_ROLE.get(hook, ()):
                 yield f"offers {kind.name}, through {hook}", names
             for ability in _abilities(hook, built_class(kind)):
-                yield from ((f"offers {kind.name}, which can {ability}", (name,)) for name in _OF_ABILITY[ability])
+                yield from ((f"offers {kind.name}, which can {ability}", (name,)) for name in OF_ABILITY[ability])
             for answered in answered_by(kind):
-                yield f"answers {answered}", (_OF_HOOK[answered],)
+                yield f"answers {answered}", (OF_HOOK[answered],)
     for hook in plugin.offer.hooks if plugin.offer else ():
-        yield f"answers {hook}", (_OF_HOOK[hook],)
+        yield f"answers {hook}", (OF_HOOK[hook],)
     for client in plugin.clients:
-        yield f"makes tokens of the type {client}", ("TokenSourceContract",)
+        yield f"makes tokens of the type {client}", (OF_CLIENT,)
 
 
 def missing(plugin: Examined, suites: Iterable[Suite]) -> list[Finding]:
@@ -126,7 +126,6 @@ def missing(plugin: Examined, suites: Iterable[Suite]) -> list[Finding]:
             remedy=f"class Test…({names[0]}) in the module that the entry point of {CONTRACTS} names",
         )
         for what, names in required(plugin)
-        if set(names) & set(testing.__all__)  # a kit that lacks a suite cannot ask for it
     }
     return list(findings.values())
 
