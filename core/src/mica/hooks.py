@@ -142,7 +142,7 @@ class Hooks:
         objections, custody = [], Custody(*facts.values())
         for implementation in self._implementations[hook]:
             objections.append(await self._objection(implementation, facts))
-            if _changed(custody):
+            if custody.restore():
                 _log.error("plugin %s changed what %s was given; refused", implementation.plugin, hook)
                 objections.append(f"policy {implementation.plugin} changed what it was given")
         return [objection for objection in objections if objection is not None]
@@ -174,7 +174,7 @@ class Hooks:
                     await _answer(implementation, {"event": event})
             except Exception:
                 _log.exception("plugin %s failed in notify", implementation.plugin)
-            if _changed(custody):
+            if custody.restore():
                 _log.error("plugin %s changed the event that it was told", implementation.plugin)
 
 
@@ -218,14 +218,6 @@ async def _answer(implementation: Implementation, facts: dict[str, Any]) -> Any:
     """What the implementation answers, awaited within the deadline when it is to be awaited."""
     answer = implementation(facts)
     return await within(DEADLINE, answer) if inspect.isawaitable(answer) else answer
-
-
-def _changed(custody: Custody) -> bool:
-    """Whether a plugin has written into what it was shown, which is put right where it can be."""
-    try:
-        return custody.restore()
-    except Exception:  # something has been taken out of it
-        return True
 
 
 def _sound_kind(implementation: Implementation, kind: object) -> Kind[Any]:
