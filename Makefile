@@ -15,9 +15,9 @@ PROVIDER := $(OPENID)/node_modules/.installed
 demo: $(INSTALLED)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
-# Half of the time is spent waiting, for daemons and for certificates to expire: one process more than processors.
+# Half of the time is spent waiting, for daemons and for certificates to expire: two processes more than processors.
 test: $(INSTALLED) $(if $(shell command -v npm 2>/dev/null),$(PROVIDER))
-	$(BIN)/pytest --numprocesses $$($(BIN)/python -c 'import os; print(1 + os.cpu_count())') \
+	$(BIN)/pytest --numprocesses $$($(BIN)/python -c 'import os; print(2 + os.cpu_count())') \
 	    --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)

@@ -98,6 +98,7 @@ Requires-Dist: mica-ca~=0.1.0
 def site_with(tmp_path: Path, source: str = KEYS, contracts: str = CONTRACTS, metadata: str = METADATA) -> Path:
     """A folder where the plugin ``crane`` is installed, as whole as a good one, or as the test spoils it."""
     site = tmp_path / "site"
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "crane.py").write_text(source)
     install(site, tmp_path / "crane.py")
     (site / "crane.py").unlink()
@@ -146,6 +147,30 @@ def test_a_test_that_fails_is_a_sentence_with_its_place(tmp_path: Path) -> None:
     assert "    ✘ what must pass passes\n        AttributeError: module 'crane' has no attribute" in done.stdout
     assert "crane/contracts.py:11" in done.stdout
     assert "tests failed" in done.stderr
+
+
+def test_a_test_that_is_skipped_proves_nothing_but_what_does_not_concern_the_plugin_is_no_fault(tmp_path: Path) -> None:
+    left_out = """
+    def test_it_is_blue(self):
+        does_not_concern("it has no colour")
+"""
+    skipped = """
+    @pytest.mark.skip("some day")
+    def test_it_is_fast(self):
+        pass
+
+    def test_it_is_small(self):
+        pytest.skip("some day")
+"""
+    contracts = "import pytest\nfrom mica.testing.untried import does_not_concern" + RULES_CONTRACTS + left_out
+    done = check(site_with(tmp_path / "sound", RULES, contracts), "crane")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "    - it is blue: not tried, it has no colour" in done.stdout
+    done = check(site_with(tmp_path / "unsound", RULES, contracts + skipped), "crane")
+    assert done.returncode == 1
+    assert "2 tests failed" in done.stderr
+    for sentence in ("it is fast", "it is small"):
+        assert f"    ✘ {sentence}\n        it was skipped, and proves nothing: some day" in done.stdout
 
 
 def test_a_role_without_a_suite_is_a_failure(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mica.keyfiles import PrivateKey, generate
 from mica.roles import Context, KeyBackend, KeyContext
 from mica.testing.contexts import Clock, make_context
 from mica.testing.secrecy import shows
+from mica.testing.untried import does_not_concern
 from mica.testing.weakkeys import WEAK_PRIVATE_KEYS, weak_private_key
 
 #: A private key of pyca's, weak or not.
@@ -71,7 +72,7 @@ class KeyBackendContract:
     def require_passwords(self) -> None:
         """A password opens the backend's keys; else the test is skipped."""
         if not self.has_passwords:
-            pytest.skip("no password opens its keys")
+            does_not_concern("no password opens its keys")
 
     @pytest.fixture
     def key(self) -> PrivateKey:
@@ -192,7 +193,7 @@ class KeyBackendContract:
 
 def kept_in(directory: Path) -> list[Path]:
     """The files in which keys are kept; a test of them is skipped for a backend that keeps none."""
-    return [path for path in directory.rglob("*") if path.is_file()] or pytest.skip("it keeps no files")
+    return [path for path in directory.rglob("*") if path.is_file()] or does_not_concern("it keeps no files")
 
 
 def at_once(use: Callable[[int], None], times: int) -> None:

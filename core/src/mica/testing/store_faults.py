@@ -18,6 +18,7 @@ from mica.roles import Store
 from mica.testing.records import NOW, make_id, make_issuance, make_order, make_revocation, make_token
 from mica.testing.store_place import Placed, attempt, is_whole
 from mica.testing.suspensions import cancelled_at_every_await
+from mica.testing.untried import cannot_be_tried, does_not_concern
 
 _DISK = 8 * 1024 * 1024
 #: With which a record is large for a file, and for a disk.
@@ -37,12 +38,12 @@ def file_size_limit(octets: int) -> Iterator[None]:
 
 @contextmanager
 def small_disk(directory: Path) -> Iterator[Path]:
-    """A file system of 8 MiB below ``directory``. Tests are skipped where it cannot be had: only root can mount."""
+    """A file system of 8 MiB below ``directory``; the test is left untried where it cannot be had."""
     place = directory / "disk"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(place)]
     if os.geteuid() or shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("only root can mount a small disk")
+        cannot_be_tried("only root can mount a small disk")
     try:
         yield place
     finally:
@@ -69,7 +70,7 @@ class FaultContract(Placed):
                 answers = [await attempt(store, order) for order in orders]
                 await _are_as_answered(store, orders, answers)
                 if not any(answers) and {path.name for path in place.rglob("*")} == {"ballast"}:
-                    pytest.skip("it keeps no files below the directory that open_store is given")
+                    does_not_concern("it keeps no files below the directory that open_store is given")
                 assert any(answers), "more was acknowledged than the disk holds; write to the disk before you answer"
                 assert await is_whole(store, kept)
                 (place / "ballast").unlink()

@@ -75,6 +75,8 @@ def _suite(suite: "Suite") -> "Iterable[str]":
         yield f"    ✘ {failure.sentence}"
         yield from (f"        {line}" for line in failure.message.splitlines()[:8])
         yield f"        at {failure.place}"
+    for untried in suite.untried:
+        yield f"    - {untried.sentence}: not tried, {untried.reason}"
 
 
 def _members(name: str, sound: bool, findings: "Iterable[Finding]", ran: "Ran") -> dict[str, Any]:

@@ -7,6 +7,8 @@ import json
 import os
 from typing import Any
 
+from mica.testing.untried import MARK
+
 _FILE = "MICA_SUITE_REPORT"
 
 
@@ -26,14 +28,17 @@ def pytest_collectreport(report: Any) -> None:
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    """How a test went: one line for each failure, and one for each that passed."""
-    if report.failed or (report.when == "call" and not report.skipped) or (report.skipped and report.when == "setup"):
+    """How a test went: one line for each failure, and one for each that passed or was left out."""
+    if report.failed or report.skipped or report.when == "call":
         crash = getattr(report.longrepr, "reprcrash", None)
+        message = crash.message if crash else str(report.longrepr or "")
+        if report.skipped and isinstance(report.longrepr, tuple):
+            message = report.longrepr[2].removeprefix("Skipped: ")  # path, line, reason
         _write(
             event="test",
             nodeid=report.nodeid,
-            outcome=report.outcome,
-            message=crash.message if crash else str(report.longrepr or ""),
+            outcome="untried" if report.skipped and message.startswith(MARK) else report.outcome,
+            message=message.removeprefix(MARK) if report.skipped else message,
             place=f"{crash.path}:{crash.lineno}" if crash else report.nodeid,
         )
 

@@ -50,6 +50,14 @@ class Failure:
     place: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untried:
+    """One test that was left out, and why that is no fault."""
+
+    sentence: str
+    reason: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Suite:
     """One class of the contracts module."""
@@ -58,6 +66,7 @@ class Suite:
     contracts: tuple[str, ...]
     passed: int = 0
     failures: list[Failure] = field(default_factory=list)
+    untried: list[Untried] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,16 +162,21 @@ def _suites(lines: Iterable[Mapping[str, Any]]) -> Iterator[Suite]:
             suite = suites.setdefault(owner, Suite(name=owner, contracts=()))
             if line["outcome"] == "passed":
                 suite.passed += 1
+            elif line["outcome"] == "untried":
+                suite.untried.append(Untried(sentence=_sentence(parts[-1]), reason=str(line["message"])))
             else:
                 suite.failures.append(_failure(parts[-1], line))
     yield from suites.values()
 
 
-def _failure(test: str, line: Mapping[str, Any]) -> Failure:
+def _sentence(test: str) -> str:
     """A test's name is its sentence."""
     name, bracket, case = test.removeprefix("test_").partition("[")
-    sentence = name.replace("_", " ") + (f" ({case.removesuffix(']')})" if bracket else "")
+    return name.replace("_", " ") + (f" ({case.removesuffix(']')})" if bracket else "")
+
+
+def _failure(test: str, line: Mapping[str, Any]) -> Failure:
     message = str(line["message"]).strip()
     if line["outcome"] == "skipped":
         message = f"it was skipped, and proves nothing: {message}"
-    return Failure(sentence=sentence, message=message, place=str(line["place"]))
+    return Failure(sentence=_sentence(test), message=message, place=str(line["place"]))
