@@ -174,13 +174,13 @@ def _kind(distribution: str, kind: Kind[Any], *, where: str, flags: bool = False
     if not fields:
         return f"{title}\n\n{described} It has no settings of its own.\n"
     names = {flag.field: flag.name for flag in field_flags(kind.config)} if flags else None
-    page = f"{title}\n\n{described}\n\n" + _table(kind.config, fields, names)
+    page = f"{title}\n\n{described}\n\n" + _table(kind.config, fields, names) + _nested(kind.config)
     return page + _further_flags(kind.name) if flags else page
 
 
 def _extension(distribution: str, kind: Kind[Any]) -> str:
-    """Its table, the tables inside of it, and what a provisioner may say to it."""
-    page = _kind(distribution, kind, where="plugin.") + _nested(kind.config)
+    """Its table, and what a provisioner may say to it."""
+    page = _kind(distribution, kind, where="plugin.")
     if kind.provisioners is None:
         return page
     page += f"\nA provisioner may have `{kind.name} = {{ … }}` in its table, for what it vouches for."

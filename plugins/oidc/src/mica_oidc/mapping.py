@@ -20,20 +20,30 @@ _SEGMENTS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+~=-]*(?:/[A-Za-z0-9_][A-Za-z
 _MOST_COPIED = 64  # of one claim's values: a certificate is no directory
 
 
+def _names(kind: str) -> Any:
+    return field(default=(), metadata={"help": f"{kind} that are given"})
+
+
+def _text(help: str) -> Any:
+    return field(default="", metadata={"help": help})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRule:
     """``[[provisioners.map]]``: when every claim in ``when`` has one of its values, these names are given."""
 
-    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    principals: tuple[str, ...] = ()
-    dns: tuple[str, ...] = ()
-    emails: tuple[str, ...] = ()
-    uris: tuple[str, ...] = ()
-    claim: str = ""
-    """The claim that is copied, each of its values when it is an array."""
-    to: Literal["", "principal", "dns", "email", "uri"] = ""
-    prefix: str = ""
-    suffix: str = ""
+    when: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict,
+        metadata={"help": "The claims that the rule is for, each with its values, of which one will do"},
+    )
+    principals: tuple[str, ...] = _names("SSH principals")
+    dns: tuple[str, ...] = _names("DNS names")
+    emails: tuple[str, ...] = _names("E-mail addresses")
+    uris: tuple[str, ...] = _names("URIs")
+    claim: str = _text("The claim that is copied; each of its values when it is an array")
+    to: Literal["", "principal", "dns", "email", "uri"] = _text("To what kind of name the claim is copied")
+    prefix: str = _text("What stands before a copied principal or URI")
+    suffix: str = _text("What stands behind a copied principal or DNS name")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
