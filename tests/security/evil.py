@@ -65,6 +65,17 @@ async def hang_on(*_: Any) -> Any:
             continue
 
 
+class Posing:
+    """Not what it says that it is."""
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return self._kind
+
+
 class Unruly:
     """What an ``await`` meets and cannot wait for."""
 

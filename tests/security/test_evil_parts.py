@@ -281,6 +281,23 @@ def test_a_kind_that_is_offered_twice_stops_the_start(ca: TestCA, hook: str) -> 
         ca.authority({"evil": offering(hook, lambda: [kind("evil", Nothing, lambda config, context: None)] * 2)})
 
 
+@dataclass(frozen=True)
+class Anything:
+    """Settings that any kind's table can be read into."""
+
+    name: str = ""
+    path: str = ""
+    key: Any = None
+
+
+def build(ca: TestCA, hook: str, old: str, constructor: Any) -> None:
+    """An authority of which the part that ``hook`` offers is built so, in the place of ``old``, if of any."""
+    if old:
+        edit(ca, old, 'type = "evil"')
+    enable(ca, "evil")
+    ca.authority({"evil": offering(hook, lambda: [kind("evil", Anything, constructor)])})
+
+
 @pytest.mark.parametrize("case", [case for case in ERRORS if case != "KeyboardInterrupt"])
 @pytest.mark.parametrize(
     ("hook", "old", "place"),
@@ -295,19 +312,8 @@ def test_a_kind_that_is_offered_twice_stops_the_start(ca: TestCA, hook: str) -> 
 def test_a_part_that_cannot_be_built_stops_the_start_and_is_named(
     ca: TestCA, hook: str, old: str, place: str, case: str
 ) -> None:
-    if old:
-        edit(ca, old, 'type = "evil"')
-    enable(ca, "evil")
-
-    @dataclass(frozen=True)
-    class Anything:
-        name: str = ""
-        path: str = ""
-        key: Any = None
-
-    offers = offering(hook, lambda: [kind("evil", Anything, evil.raising(ERRORS[case]))])
     with pytest.raises(ConfigError, match=place):
-        ca.authority({"evil": offers})
+        build(ca, hook, old, evil.raising(ERRORS[case]))
 
 
 @pytest.mark.parametrize(
@@ -323,18 +329,8 @@ def test_a_part_that_cannot_be_built_stops_the_start_and_is_named(
 def test_a_constructor_that_forgets_to_return_stops_the_start_and_is_named(
     ca: TestCA, hook: str, old: str, fault: str
 ) -> None:
-    if old:
-        edit(ca, old, 'type = "evil"')
-    enable(ca, "evil")
-
-    @dataclass(frozen=True)
-    class Anything:
-        name: str = ""
-        path: str = ""
-        key: Any = None
-
     with pytest.raises(ConfigError, match=fault):
-        ca.authority({"evil": offering(hook, lambda: [kind("evil", Anything, lambda config, context: None)])})
+        build(ca, hook, old, lambda config, context: None)
 
 
 @pytest.mark.parametrize("case", FAILURES)

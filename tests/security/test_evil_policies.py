@@ -66,17 +66,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "GRACE", 0.05)
 
 
-class Posing:
-    """Not what it says that it is."""
-
-    def __init__(self, kind: type) -> None:
-        self._kind = kind
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        return self._kind
-
-
 class Asking:
     """Whoever asks it anything meets an end."""
 
@@ -144,8 +133,8 @@ ANSWERS: dict[str, evil.Act] = {
     "agrees after the deadline": hang_and_agree,
     "gives a coroutine that gives one": lambda *_: asyncio.sleep(0, asyncio.sleep),
     "gives its own class": lambda *_: Policy,
-    "gives what calls itself a text": lambda *_: Posing(str),
-    "gives what calls itself nothing": lambda *_: Posing(type(None)),
+    "gives what calls itself a text": lambda *_: evil.Posing(str),
+    "gives what calls itself nothing": lambda *_: evil.Posing(type(None)),
     "gives what asks back": lambda *_: Asking(),
     "gives an asynchronous generator": lambda *_: stream(),
     "gives one coroutine to all": lambda *_: SPENT,

@@ -159,17 +159,6 @@ class Exiting(dict[str, str]):
         raise SystemExit(CANARY)
 
 
-class Posing:
-    """Not what it says that it is."""
-
-    def __init__(self, kind: type) -> None:
-        self._kind = kind
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        return self._kind
-
-
 class Untold(Exception):
     """One that was never told."""
 
@@ -217,7 +206,7 @@ GRANTS: dict[str, Callable[[Grant], Any]] = {
     "with claims without an end": lambda grant: dataclasses.replace(
         grant, claims=(loop := {}, loop.update(loop=loop))[0]  # type: ignore[var-annotated]
     ),
-    "whose rule is what one likes": lambda grant: permitting(grant, names=Posing(Exactly)),
+    "whose rule is what one likes": lambda grant: permitting(grant, names=evil.Posing(Exactly)),
     "whose names are one text": lambda grant: permitting(grant, common_names="svc"),
     "whose end is a number": lambda grant: permitting(grant, not_after=7),
 }  # fmt: skip
