@@ -170,6 +170,7 @@ def _context(directory: Path) -> Context:
         now=lambda: datetime.now(UTC),
         random=os.urandom,
         read=Path.read_bytes,
+        read_secret=Path.read_bytes,
     )
 
 

@@ -130,17 +130,18 @@ class Assembly:
             now=self.now,
             random=os.urandom,
             read=settings.files.read,
+            read_secret=settings.files.read_secret,
             **more,
         )
 
     def key_backends(self) -> dict[str, KeyBackend]:
         """The key backends by URI scheme."""
         backends: dict[str, KeyBackend] = {}
-        secrets = {"read_secret": self.settings.files.read_secret, "password": self.settings.password}
         for where, kind, table in self.tables("register_key_backends", "keys", self.settings.core.keys):
             with self.noting(where):
                 own = structure(kind.config, table, where)
-                backend: KeyBackend = _built(kind, own, self.context(KeyContext, **secrets), KeyBackend)
+                context = self.context(KeyContext, password=self.settings.password)
+                backend: KeyBackend = _built(kind, own, context, KeyBackend)
                 if backend.scheme in backends:
                     raise ConfigError([f"another key backend serves the scheme {backend.scheme}:"])
                 backends[backend.scheme] = backend

@@ -39,6 +39,8 @@ class Context:
     read: Callable[[Path], bytes]
     """A file of the configuration at an absolute path, ``context.directory / path``, as it was when this generation was
     validated; raises ConfigError."""
+    read_secret: Callable[[Path], bytes]
+    """As ``read``, and the file must not be readable by others; raises ConfigError."""
     http: Egress = field(default_factory=Egress)
     """The way out to other servers. Plugins open no connections of their own."""
 
@@ -47,8 +49,6 @@ class Context:
 class KeyContext(Context):
     """What a key backend is given besides."""
 
-    read_secret: Callable[[Path], bytes]
-    """As ``read``, and the file must not be readable by others; raises ConfigError."""
     password: bytes | None = field(default=None, repr=False)
     """The password that the operator gave to ``mica ca serve``."""
 

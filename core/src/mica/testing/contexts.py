@@ -7,6 +7,7 @@ from secrets import token_bytes
 from mica.audiences import Audiences
 from mica.egress import Egress
 from mica.errors import ConfigError
+from mica.files import Files
 from mica.roles import Context
 
 URL = "https://ca.example:8443"
@@ -29,14 +30,6 @@ class Clock:
 def make_context(clock: Clock, directory: Path = Path("/nonexistent"), http: Egress | None = None) -> Context:
     """The outside of an authority at ``URL``, whose files are those in ``directory``; ``http`` is its way out."""
 
-    def read(path: Path) -> bytes:
-        if not path.is_absolute():  # the folder in which the server happens to run is not the configuration's
-            raise ConfigError([f"{path}: must be absolute; read context.directory / path"])
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise ConfigError([f"{path}: {error.strerror}"]) from error
-
     audiences = Audiences.of(URL, "127.0.0.1:8443", ["ca.example"])
     return Context(
         url=URL,
@@ -44,6 +37,14 @@ def make_context(clock: Clock, directory: Path = Path("/nonexistent"), http: Egr
         directory=directory,
         now=clock,
         random=token_bytes,
-        read=read,
+        read=lambda path: Files().read(_absolute(path)),
+        read_secret=lambda path: Files().read_secret(_absolute(path)),
         http=http or Egress(),
     )
+
+
+def _absolute(path: Path) -> Path:
+    """``path``; raises ConfigError: the folder in which the server happens to run is not the configuration's."""
+    if not path.is_absolute():
+        raise ConfigError([f"{path}: must be absolute; read context.directory / path"])
+    return path

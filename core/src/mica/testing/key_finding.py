@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mica.errors import ConfigError
-from mica.files import Files
 from mica.keyfiles import PrivateKey, generate
 from mica.roles import Context, KeyBackend, KeyContext
 from mica.testing.contexts import Clock, make_context
@@ -35,7 +34,7 @@ def make_key_context(directory: Path, password: bytes | None = PASSWORD) -> KeyC
     """What a key backend is given, by an authority whose files are those in ``directory``."""
     context = make_context(Clock(), directory)
     outside = {f.name: getattr(context, f.name) for f in fields(Context)}
-    return KeyContext(**outside, read_secret=Files().read_secret, password=password)
+    return KeyContext(**outside, password=password)
 
 
 class KeyBackendContract:

@@ -1,7 +1,5 @@
 """The files that the table names: a private key, a password, roots."""
 
-import stat
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -41,7 +39,7 @@ def verifier(context: Context, path: Path | None) -> str | None:
 
 def _secret(context: Context, member: str, path: Path) -> bytes:
     """The file, which is for its owner and group alone; raises ConfigError."""
-    with suppress(OSError):  # it may be gone, and be remembered from when the configuration was validated
-        if (context.directory / path).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise ConfigError([f"{member}: others can read this secret; run: chmod 600 {path}"])
-    return context.read(context.directory / path)
+    try:
+        return context.read_secret(context.directory / path)
+    except ConfigError as error:
+        raise ConfigError(f"{member}: {fault}" for fault in error.faults) from error
