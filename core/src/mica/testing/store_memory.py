@@ -57,6 +57,29 @@ class MemoryContract(Placed):
                     await store.commit(make_order(spends=(token,)))
 
     @pytest.mark.asyncio
+    async def test_a_token_is_remembered_to_the_last_microsecond(self, tmp_path: Path) -> None:
+        token = make_token(until=NOW + timedelta(microseconds=999_999))
+        async with self.open_store(tmp_path) as store:
+            await store.commit(Commit(spends=(token,)))
+            assert await store.prune(token.until) == 0, "a token is good until its until; keep microseconds"
+            assert await store.is_spent(token)
+            assert await store.prune(token.until + timedelta(microseconds=1)) == 1
+
+    @pytest.mark.parametrize(
+        "other", ["ToKeN", "token ", " token", "to\u212aen", "token\u200b", f"token{'0' * 64}"], ids=ascii
+    )
+    @pytest.mark.asyncio
+    async def test_tokens_whose_ids_are_only_alike_are_two(self, tmp_path: Path, other: str) -> None:
+        one, two = make_token(id=f"token{'0' * 63}" if "0" in other else "token"), make_token(id=other)
+        async with self.open_store(tmp_path) as store:
+            await store.commit(Commit(spends=(one,)))
+            assert not await store.is_spent(two), (
+                "ids are compared code point by code point: no case, no blanks, no end"
+            )
+            await store.commit(Commit(spends=(two,)))
+            assert await store.is_spent(two)
+
+    @pytest.mark.asyncio
     async def test_a_revocation_holds_whatever_is_pruned(self, tmp_path: Path) -> None:
         issuance = make_issuance()
         async with self.open_store(tmp_path) as store:

@@ -51,6 +51,29 @@ class TestSpendsATokenInMemory(Broken):
             return (token.provisioner, token.id) in self.spent
 
 
+@pytest.mark.caught(by="test_tokens_whose_ids_are_only_alike_are_two", because="code point by code point")
+class TestComparesTokensInAnyCase(Broken):
+    """Ids are compared as a database with a lenient collation does: a token is spent by another (threat 18)."""
+
+    class Store(SQLiteStore):
+        async def commit(self, commit: Commit) -> None:
+            spends = tuple(replace(token, id=token.id.casefold()) for token in commit.spends)
+            await super().commit(replace(commit, spends=spends))
+
+        async def is_spent(self, token: SpentToken) -> bool:
+            return await super().is_spent(replace(token, id=token.id.casefold()))
+
+
+@pytest.mark.caught(by="test_a_token_is_remembered_to_the_last_microsecond", because="keep microseconds")
+class TestForgetsTheFractionOfASecond(Broken):
+    """The end of a token is kept in whole seconds: for the rest of the last one it is good once more (threat 35)."""
+
+    class Store(SQLiteStore):
+        async def commit(self, commit: Commit) -> None:
+            spends = tuple(replace(token, until=token.until.replace(microsecond=0)) for token in commit.spends)
+            await super().commit(replace(commit, spends=spends))
+
+
 @pytest.mark.caught(by="test_a_spent_token_is_spent_whenever_it_is_said_to_end", because="assert False")
 class TestSpendsATokenWithItsEnd(Broken):
     """The end of a token is part of what it is remembered by: told with another end, it is new."""
