@@ -43,7 +43,7 @@ def test_a_federated_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.pub").write_text("prose\n")
     assert faults(tmp_path, federated_host_keys=["a.pub", "b.pub"]).splitlines() == [
         "federated_host_keys[0]: a.pub: line 1: is no SSH public key or certificate",
-        f"federated_host_keys[1]: {tmp_path}/b.pub: No such file or directory",
+        f"federated_host_keys[1]: {tmp_path}/b.pub: cannot be read: No such file or directory",
     ]
 
 

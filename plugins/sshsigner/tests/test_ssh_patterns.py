@@ -78,7 +78,7 @@ def test_no_value_adds_a_line_or_a_word(value: str) -> None:
         ({"path": "ssh/"}, TEXT, "path: must name a file"),
         ({"path": ""}, TEXT, "path: must name a file"),
         ({"path": "a\nb"}, TEXT, "path: must name a file"),
-        ({"file": "absent"}, TEXT, "absent: No such file"),
+        ({"file": "absent"}, TEXT, "absent: cannot be read: No such file"),
         ({}, b"\xff", "file: bastion.conf: is no text in UTF-8"),
         ({}, "a\n${\n", "file: bastion.conf: line 2: ${ must begin ${Name}; write $${ for ${ itself"),
         ({}, "${Na me}", "file: bastion.conf: line 1: ${ must begin ${Name}"),

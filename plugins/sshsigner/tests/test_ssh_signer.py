@@ -81,7 +81,7 @@ def test_what_is_no_public_key_of_a_ca_is_refused_with_its_place(keygen: Keygen)
         (keygen.folder / name).write_bytes(octets)
         with pytest.raises(ConfigError, match=rf"^further_user_keys\[0\]: {name}: .*{fault}"):
             build(keygen.folder, user=(name,))
-    with pytest.raises(ConfigError, match=r"^further_host_keys\[1\]: .*absent.pub: No such file"):
+    with pytest.raises(ConfigError, match=r"^further_host_keys\[1\]: .*absent.pub: cannot be read: No such file"):
         build(keygen.folder, host=("ed25519.pub", "absent.pub"))
 
 
